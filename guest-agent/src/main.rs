@@ -1,0 +1,2 @@
+//! ampoule-agent.
+fn main() {}

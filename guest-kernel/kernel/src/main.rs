@@ -1,0 +1,2 @@
+//! ampoule-kernel.
+fn main() {}

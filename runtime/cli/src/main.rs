@@ -1,0 +1,2 @@
+//! ampoule.
+fn main() {}

@@ -1,0 +1,2 @@
+//! ampoule-vmm.
+fn main() {}
