@@ -1,0 +1,384 @@
+//! Physical page frames: a buddy allocator over guest RAM, and [`Frame`], the counted handle of one page.
+//!
+//! RAM arrives zeroed and every first touch of a page costs microseconds on some hosts, so nothing is touched before it
+//! is needed: RAM that was never handed out is a plain range (the *virgin* part) that is carved up 4 MiB at a time,
+//! and it is known to be zero. Freed frames go to the head of their list, since a warm page is cheaper than a new one.
+//!
+//! ```text
+//!   one Meta per page of RAM:   count (references) | next, prev (free list) | order, free, zero
+//! ```
+
+use crate::{Errno, Mutex, Result};
+use core::ops::Range;
+use core::ptr;
+
+/// Bytes in a page.
+pub const PAGE_SIZE: usize = 4096;
+/// The largest block is 2^10 pages: 4 MiB.
+const ORDERS: usize = 11;
+const NONE: u32 = u32::MAX;
+
+/// Bookkeeping of one page. All zero bytes mean "never used".
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Meta {
+    count: u32,
+    next: u32,
+    prev: u32,
+    order: u8,
+    free: bool,
+    zero: bool,
+}
+
+/// The size of the bookkeeping for one page, in bytes: the kernel sets this much RAM a page aside.
+pub const META_SIZE: usize = size_of::<Meta>();
+
+struct Allocator {
+    /// Where physical address 0 is mapped.
+    direct_map: *mut u8,
+    meta: *mut Meta,
+    /// Pages that `meta` describes.
+    pages: u32,
+    heads: [u32; ORDERS],
+    virgin: [Range<u32>; 2],
+    total: u64,
+    free: u64,
+    /// Pages that only the kernel itself may take.
+    reserve: u64,
+}
+
+// SAFETY: the pointers are to memory that belongs to the allocator alone and is reached under its lock.
+unsafe impl Send for Allocator {}
+
+static ALLOCATOR: Mutex<Allocator> = Mutex::new(Allocator {
+    direct_map: ptr::null_mut(),
+    meta: ptr::null_mut(),
+    pages: 0,
+    heads: [NONE; ORDERS],
+    virgin: [0..0, 0..0],
+    total: 0,
+    free: 0,
+    reserve: 0,
+});
+
+/// Hands RAM to the allocator: page numbers below and above 4 GiB (or an empty range), the address at which physical
+/// address 0 is mapped, and zeroed memory for the bookkeeping of all pages up to the highest one.
+///
+/// # Safety
+/// The ranges must be RAM that nothing else uses, zeroed, mapped at `direct_map`; `meta` must have
+/// `META_SIZE * highest page` zeroed bytes, aligned to 8; called once.
+pub unsafe fn init(direct_map: *mut u8, meta: *mut u8, low: Range<u32>, high: Range<u32>) {
+    let mut a = ALLOCATOR.lock();
+    a.direct_map = direct_map;
+    a.meta = meta.cast();
+    a.pages = low.end.max(high.end);
+    a.total = (low.len() + high.len()) as u64;
+    a.free = a.total;
+    a.reserve = (a.total / 32).clamp(64, 2048);
+    a.virgin = [low, high];
+}
+
+impl Allocator {
+    fn meta(&mut self, page: u32) -> &mut Meta {
+        assert!(page < self.pages, "page number out of range");
+        // SAFETY: `init` was given room for `pages` entries, and `&mut self` makes the access exclusive.
+        unsafe { &mut *self.meta.add(page as usize) }
+    }
+
+    fn push(&mut self, page: u32, order: usize, zero: bool) {
+        let next = self.heads[order];
+        *self.meta(page) = Meta { count: 0, next, prev: NONE, order: order as u8, free: true, zero };
+        if next != NONE {
+            self.meta(next).prev = page;
+        }
+        self.heads[order] = page;
+    }
+
+    fn unlink(&mut self, page: u32) -> Meta {
+        let entry = *self.meta(page);
+        if entry.prev == NONE {
+            self.heads[entry.order as usize] = entry.next;
+        } else {
+            self.meta(entry.prev).next = entry.next;
+        }
+        if entry.next != NONE {
+            self.meta(entry.next).prev = entry.prev;
+        }
+        self.meta(page).free = false;
+        entry
+    }
+
+    /// Moves up to 4 MiB of virgin RAM to the free lists, as the largest aligned block that is there.
+    fn carve(&mut self) -> bool {
+        for i in 0..self.virgin.len() {
+            let Range { start, end } = self.virgin[i];
+            if start < end {
+                let aligned = (start.trailing_zeros() as usize).min(ORDERS - 1);
+                let fits = (end - start).ilog2() as usize;
+                let order = aligned.min(fits);
+                self.virgin[i].start = start + (1 << order);
+                self.push(start, order, true);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, order: usize) -> Option<(u32, bool)> {
+        let found = loop {
+            if let Some(found) = (order..ORDERS).find(|o| self.heads[*o] != NONE) {
+                break found;
+            }
+            if !self.carve() {
+                return None;
+            }
+        };
+        let page = self.heads[found];
+        let zero = self.unlink(page).zero;
+        for split in (order..found).rev() {
+            self.push(page + (1 << split), split, zero);
+        }
+        *self.meta(page) = Meta { count: 1, next: NONE, prev: NONE, order: order as u8, free: false, zero: false };
+        self.free -= 1 << order;
+        Some((page, zero))
+    }
+
+    fn give(&mut self, mut page: u32, mut order: usize) {
+        self.free += 1 << order;
+        // Single pages stay single: they are what is asked for next, and merging would touch cold bookkeeping.
+        while order > 0 && order < ORDERS - 1 {
+            let buddy = page ^ (1 << order);
+            if buddy >= self.pages {
+                break;
+            }
+            let entry = *self.meta(buddy);
+            if !entry.free || entry.order as usize != order {
+                break;
+            }
+            self.unlink(buddy);
+            page &= !(1 << order);
+            order += 1;
+        }
+        self.push(page, order, false);
+    }
+
+    /// Merges free single pages with their buddies, when larger blocks have run out.
+    fn merge_singles(&mut self) {
+        let mut page = self.heads[0];
+        while page != NONE {
+            let next = self.meta(page).next;
+            let buddy = page ^ 1;
+            if buddy < self.pages && self.meta(buddy).free && self.meta(buddy).order == 0 {
+                let resume = if next == buddy { self.meta(buddy).next } else { next };
+                self.unlink(page);
+                self.unlink(buddy);
+                self.free -= 2;
+                self.give(page & !1, 1);
+                page = resume;
+            } else {
+                page = next;
+            }
+        }
+    }
+
+    fn allocate(&mut self, order: usize, spare: u64) -> Option<(u32, bool)> {
+        if self.free < spare + (1 << order) {
+            return None;
+        }
+        if let Some(taken) = self.take(order) {
+            return Some(taken);
+        }
+        self.merge_singles();
+        self.take(order)
+    }
+
+    fn address(&self, page: u32) -> *mut u8 {
+        // SAFETY: the direct map covers all of RAM, and `page` is one of its pages.
+        unsafe { self.direct_map.add(page as usize * PAGE_SIZE) }
+    }
+}
+
+/// Allocates `2^order` contiguous, aligned pages for the kernel itself (it may use the reserve); their physical address.
+/// The contents are whatever was there, unless `zeroed`.
+pub fn allocate_block(order: usize, zeroed: bool) -> Result<u64> {
+    allocate(order, zeroed, 0)
+}
+
+fn allocate(order: usize, zeroed: bool, spare: u64) -> Result<u64> {
+    if order >= ORDERS {
+        return Err(Errno::ENOMEM);
+    }
+    let (page, is_zero, at) = {
+        let mut a = ALLOCATOR.lock();
+        let (page, is_zero) = a.allocate(order, spare).ok_or(Errno::ENOMEM)?;
+        (page, is_zero, a.address(page))
+    };
+    if zeroed && !is_zero {
+        // SAFETY: the block was just taken off the free lists, so it is ours alone.
+        unsafe { ptr::write_bytes(at, 0, PAGE_SIZE << order) };
+    }
+    Ok(u64::from(page) * PAGE_SIZE as u64)
+}
+
+/// Gives a block back.
+///
+/// # Safety
+/// It came from [`allocate_block`] with the same order, and nothing uses it any more.
+pub unsafe fn free_block(physical: u64, order: usize) {
+    ALLOCATOR.lock().give((physical / PAGE_SIZE as u64) as u32, order);
+}
+
+/// Where a physical address is mapped for the kernel.
+#[inline]
+pub fn direct(physical: u64) -> *mut u8 {
+    let a = ALLOCATOR.lock();
+    a.direct_map.wrapping_add(physical as usize)
+}
+
+/// Pages of RAM: in total, and free now.
+pub fn usage() -> (u64, u64) {
+    let a = ALLOCATOR.lock();
+    (a.total, a.free)
+}
+
+/// One page of memory, counted: it goes back to the allocator with its last handle. Pages that are not RAM (a mapped
+/// image) have handles too, without a count.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Frame {
+    physical: u64,
+}
+
+impl Frame {
+    /// A page of zeros, or `ENOMEM` when only the kernel's reserve is left.
+    pub fn zeroed() -> Result<Self> {
+        let reserve = ALLOCATOR.lock().reserve;
+        Ok(Self { physical: allocate(0, true, reserve)? })
+    }
+
+    /// A page with arbitrary contents, which the caller overwrites before anybody sees it.
+    pub fn uninitialized() -> Result<Self> {
+        let reserve = ALLOCATOR.lock().reserve;
+        Ok(Self { physical: allocate(0, false, reserve)? })
+    }
+
+    /// A page of zeros for the kernel's own needs (page tables, queues): may use the reserve.
+    pub fn for_kernel() -> Result<Self> {
+        Ok(Self { physical: allocate_block(0, true)? })
+    }
+
+    /// A handle for a page outside of RAM: device or image memory, never freed.
+    ///
+    /// # Panics
+    /// If the address is RAM, or not page-aligned.
+    pub fn device(physical: u64) -> Self {
+        assert!(physical.is_multiple_of(PAGE_SIZE as u64) && !is_ram(physical));
+        Self { physical }
+    }
+
+    /// A copy of this page in a frame of its own.
+    pub fn duplicate(&self) -> Result<Self> {
+        let copy = Self::uninitialized()?;
+        // SAFETY: both are whole pages in the direct map, and the new one is ours alone.
+        unsafe { ptr::copy_nonoverlapping(self.as_ptr(), copy.as_ptr(), PAGE_SIZE) };
+        Ok(copy)
+    }
+
+    /// The physical address.
+    #[inline]
+    pub fn physical(&self) -> u64 {
+        self.physical
+    }
+
+    /// The page in the direct map. Reading and writing through it is a matter of the kernel's own discipline: user
+    /// mappings may alias it.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut u8 {
+        direct(self.physical)
+    }
+
+    /// Copies out of the page; the range must lie in it.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn read(&self, offset: usize, to: &mut [u8]) {
+        assert!(offset.checked_add(to.len()).is_some_and(|end| end <= PAGE_SIZE));
+        // SAFETY: in bounds by the check; the frame is live while `self` is.
+        unsafe { ptr::copy_nonoverlapping(self.as_ptr().add(offset), to.as_mut_ptr(), to.len()) };
+    }
+
+    /// Copies into the page; the range must lie in it.
+    ///
+    /// # Panics
+    /// If it does not, or if the page is not RAM.
+    pub fn write(&self, offset: usize, from: &[u8]) {
+        assert!(offset.checked_add(from.len()).is_some_and(|end| end <= PAGE_SIZE) && is_ram(self.physical));
+        // SAFETY: in bounds by the check; the frame is live while `self` is.
+        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), self.as_ptr().add(offset), from.len()) };
+    }
+
+    /// The page as bytes.
+    ///
+    /// # Safety
+    /// Nobody may write to the page (user mappings included) while the slice lives: on this kernel, until the thread
+    /// blocks or returns to user mode.
+    #[inline]
+    pub unsafe fn bytes(&self) -> &[u8; PAGE_SIZE] {
+        // SAFETY: the frame is live while `self` is; exclusivity is the caller's promise.
+        unsafe { &*self.as_ptr().cast() }
+    }
+
+    /// How many handles there are; 0 for pages outside of RAM.
+    pub fn count(&self) -> u32 {
+        if is_ram(self.physical) { ALLOCATOR.lock().meta(page_of(self.physical)).count } else { 0 }
+    }
+
+    /// Turns the handle into a bare address, for a page-table entry that now holds the reference.
+    pub fn into_physical(self) -> u64 {
+        let physical = self.physical;
+        core::mem::forget(self);
+        physical
+    }
+
+    /// The reverse of [`into_physical`](Self::into_physical).
+    ///
+    /// # Safety
+    /// The address came from there, once.
+    pub unsafe fn from_physical(physical: u64) -> Self {
+        Self { physical }
+    }
+}
+
+fn page_of(physical: u64) -> u32 {
+    (physical / PAGE_SIZE as u64) as u32
+}
+
+/// Whether an address is in RAM that the allocator knows.
+pub fn is_ram(physical: u64) -> bool {
+    physical / (PAGE_SIZE as u64) < u64::from(ALLOCATOR.lock().pages)
+}
+
+impl Clone for Frame {
+    fn clone(&self) -> Self {
+        let mut a = ALLOCATOR.lock();
+        let page = self.physical / PAGE_SIZE as u64;
+        if page < u64::from(a.pages) {
+            let meta = a.meta(page as u32);
+            meta.count = meta.count.checked_add(1).expect("fewer than 2^32 references to a page");
+        }
+        Self { physical: self.physical }
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        let mut a = ALLOCATOR.lock();
+        let page = self.physical / PAGE_SIZE as u64;
+        if page < u64::from(a.pages) {
+            let meta = a.meta(page as u32);
+            meta.count = meta.count.checked_sub(1).expect("a page has as many references as handles");
+            if meta.count == 0 {
+                a.give(page as u32, 0);
+            }
+        }
+    }
+}
