@@ -47,8 +47,13 @@ impl<M: Message> Decoder<M> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
+        if self.end == 0 && self.buffer.len() > LARGE {
+            // One long message is over: give its memory back.
+            self.buffer = Vec::new();
+        }
         let wanted = self.wanted();
-        if self.buffer.len() < wanted {
+        if let Some(more) = wanted.checked_sub(self.buffer.len()) {
+            self.buffer.reserve_exact(more);
             self.buffer.resize(wanted, 0);
         }
         self.filled = false;
