@@ -161,7 +161,7 @@ pub trait File: Send + Sync + Any {
 pub struct SocketAddress(pub Vec<u8>);
 
 /// What travels beside the bytes of a message.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Ancillary {
     /// `SCM_RIGHTS`.
     pub files: Vec<Arc<OpenFile>>,
@@ -193,8 +193,13 @@ pub trait Socket {
     /// `connect(2)`: `EINPROGRESS` where it takes time; OUT readiness and `take_error` tell the end.
     fn connect(&self, address: &SocketAddress) -> Result<()>;
     /// Sends one message, or as much of a stream as there is room for.
-    fn send(&self, source: &mut dyn Source, to: Option<&SocketAddress>, ancillary: Ancillary, flags: u32)
-    -> Result<usize>;
+    fn send(
+        &self,
+        source: &mut dyn Source,
+        to: Option<&SocketAddress>,
+        ancillary: Ancillary,
+        flags: u32,
+    ) -> Result<usize>;
     /// Receives.
     fn receive(&self, sink: &mut dyn Sink, flags: u32) -> Result<Received>;
     /// `shutdown(2)`: how is 0, 1 or 2.

@@ -55,6 +55,8 @@ pub trait Platform: Sync {
     fn random(&self, buffer: &mut [u8]);
     /// The number of pages of RAM: total, free.
     fn pages(&self) -> (u64, u64);
+    /// Appends bytes to the kernel log as they are (`/dev/console`).
+    fn log_bytes(&self, bytes: &[u8]);
     /// Appends a line to the kernel log.
     fn log(&self, text: core::fmt::Arguments<'_>);
 }

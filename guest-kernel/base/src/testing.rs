@@ -106,6 +106,9 @@ impl Platform for TestPlatform {
     fn pages(&self) -> (u64, u64) {
         frames::usage()
     }
+    fn log_bytes(&self, bytes: &[u8]) {
+        std::eprint!("{}", alloc::string::String::from_utf8_lossy(bytes));
+    }
     fn log(&self, text: core::fmt::Arguments<'_>) {
         std::eprintln!("{text}");
     }

@@ -1,0 +1,53 @@
+//! `socket(2)` and `socketpair(2)`.
+
+use crate::{unix, vsock};
+use alloc::sync::Arc;
+use ampoule_kbase::{Errno, File, Result};
+
+/// Address families, as `socket(2)` numbers them.
+pub const AF_UNIX: u32 = 1;
+/// Sockets between a virtual machine and its host (`vsock(7)`).
+pub const AF_VSOCK: u32 = 40;
+
+/// What a socket carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Kind {
+    /// `SOCK_STREAM`.
+    Stream = 1,
+    /// `SOCK_DGRAM`.
+    Datagram = 2,
+    /// `SOCK_SEQPACKET`.
+    SeqPacket = 5,
+}
+
+impl Kind {
+    /// From the second argument of `socket(2)`, without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
+    pub fn from_raw(kind: u32) -> Result<Self> {
+        Ok(match kind {
+            1 => Self::Stream,
+            2 => Self::Datagram,
+            5 => Self::SeqPacket,
+            0 | 7..=9 | 11.. => return Err(Errno::EINVAL),
+            _ => return Err(Errno::ESOCKTNOSUPPORT),
+        })
+    }
+}
+
+/// `socket(2)`; `kind` without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
+pub fn socket(domain: u32, kind: u32, protocol: u32) -> Result<Arc<dyn File>> {
+    match domain {
+        AF_UNIX => unix::socket(kind, protocol),
+        AF_VSOCK => vsock::socket(kind, protocol),
+        _ => Err(Errno::EAFNOSUPPORT),
+    }
+}
+
+/// `socketpair(2)`; `kind` without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
+pub fn socketpair(domain: u32, kind: u32, protocol: u32) -> Result<(Arc<dyn File>, Arc<dyn File>)> {
+    match domain {
+        AF_UNIX => unix::socketpair(kind, protocol),
+        AF_VSOCK => Err(Errno::EOPNOTSUPP),
+        _ => Err(Errno::EAFNOSUPPORT),
+    }
+}
