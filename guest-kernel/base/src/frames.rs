@@ -138,7 +138,8 @@ impl Allocator {
         for split in (order..found).rev() {
             self.push(page + (1 << split), split, zero);
         }
-        *self.meta(page) = Meta { count: 1, next: NONE, prev: NONE, order: order as u8, free: false, zero: false };
+        *self.meta(page) =
+            Meta { count: 1, next: NONE, prev: NONE, order: order as u8, free: false, zero: false };
         self.free -= 1 << order;
         Some((page, zero))
     }
