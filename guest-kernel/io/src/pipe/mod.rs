@@ -7,6 +7,8 @@
 mod end;
 mod fifo;
 mod ring;
+#[cfg(test)]
+mod tests;
 
 pub use end::{PipeEnd, pipe};
 pub use fifo::{Fifo, Opening};

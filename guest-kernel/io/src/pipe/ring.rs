@@ -145,6 +145,12 @@ impl Ring {
         }
     }
 
+    /// The addresses of the pages in use.
+    #[cfg(test)]
+    pub fn pages(&self) -> Vec<u64> {
+        self.slots.iter().map(|slot| slot.page.physical()).collect()
+    }
+
     /// Drops all data, and all memory.
     pub fn clear(&mut self) {
         *self = Self { capacity: self.capacity, ..Self::new() };
