@@ -224,12 +224,19 @@ pub struct OpenFile {
     pub offset: Mutex<u64>,
     /// `O_*`: access mode and status flags. `O_CLOEXEC` is not here, it belongs to the descriptor.
     flags: AtomicU32,
+    /// The file system's own view of a special file (FIFO, device) whose work `file` does: the inode it was opened by.
+    pub place: Option<Arc<dyn File>>,
 }
 
 impl OpenFile {
     /// A description with offset 0.
     pub fn new(file: Arc<dyn File>, flags: u32) -> Arc<Self> {
-        Arc::new(Self { file, offset: Mutex::new(0), flags: AtomicU32::new(flags) })
+        Arc::new(Self { file, offset: Mutex::new(0), flags: AtomicU32::new(flags), place: None })
+    }
+
+    /// A description of a special file that was opened through the inode `place`.
+    pub fn with_place(file: Arc<dyn File>, flags: u32, place: Arc<dyn File>) -> Arc<Self> {
+        Arc::new(Self { file, offset: Mutex::new(0), flags: AtomicU32::new(flags), place: Some(place) })
     }
 
     /// The flags of `fcntl(F_GETFL)`.
