@@ -23,6 +23,9 @@ use job::{Job, Stdin};
 use std::collections::BTreeMap;
 use transfer::Transfer;
 
+#[cfg(test)]
+mod tests;
+
 /// No more stream data is queued while more than this waits to be written, in bytes.
 const QUEUE_LIMIT: usize = 4 * MAX_DATA;
 
