@@ -19,8 +19,10 @@ extern crate alloc;
 extern crate std;
 
 mod anon;
+mod bytes;
 pub mod console;
 pub mod event;
+mod options;
 pub mod pipe;
 pub mod socket;
 #[cfg(test)]

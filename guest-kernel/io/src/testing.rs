@@ -1,15 +1,15 @@
 //! The platform of this crate's tests: like `ampoule_kbase::testing`, but with a clock, a caller and signals for each
 //! thread, since tests run in parallel. And what tests share to compare with the host's Linux.
 
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use ampoule_kbase::platform::Caller;
 use ampoule_kbase::{
     Errno, Events, File, Mutex, Platform, Result, SliceSink, SliceSource, TimerId, TimerTarget, UserMemory,
     WaitQueue, Waiter, frames,
 };
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
-use alloc::vec;
-use alloc::vec::Vec;
 use core::cell::RefCell;
 use std::sync::Once;
 

@@ -1,0 +1,106 @@
+//! The registers of a virtio-mmio device (Virtio 1.2 section 4.2.2), and its initialization in few accesses.
+//!
+//! Under a hypervisor a register read, and a write to `Status`, costs ten times what any other write does. The device
+//! is known to be a fresh virtio-vsock device, so nothing is read to find that out, and registers whose reset value is
+//! right (zero) are not written.
+
+use super::queue::Layout;
+use core::ptr::{read_volatile, write_volatile};
+
+const DRIVER_FEATURES: usize = 0x020;
+const DRIVER_FEATURES_SEL: usize = 0x024;
+const QUEUE_SEL: usize = 0x030;
+const QUEUE_NUM: usize = 0x038;
+const QUEUE_READY: usize = 0x044;
+const QUEUE_NOTIFY: usize = 0x050;
+const STATUS: usize = 0x070;
+const QUEUE_DESC: usize = 0x080;
+const QUEUE_DRIVER: usize = 0x090;
+const QUEUE_DEVICE: usize = 0x0a0;
+const CONFIG: usize = 0x100;
+
+/// Status bits.
+const ACKNOWLEDGE: u32 = 1;
+const DRIVER: u32 = 2;
+const DRIVER_OK: u32 = 4;
+const FEATURES_OK: u32 = 8;
+/// Bit 32: `VIRTIO_F_VERSION_1`.
+const VERSION_1_IN_WORD_1: u32 = 1;
+
+/// A register block.
+pub struct Registers {
+    at: *mut u8,
+    /// Accesses, in order: offset and value written (none: read).
+    #[cfg(test)]
+    pub log: alloc::sync::Arc<ampoule_kbase::Mutex<alloc::vec::Vec<(usize, Option<u32>)>>>,
+}
+
+// SAFETY: registers can be written from any thread; whoever has the block has it alone.
+unsafe impl Send for Registers {}
+
+impl Registers {
+    /// # Safety
+    /// `at` is the register block of a virtio-mmio device, mapped for ever, and nobody else uses it.
+    pub unsafe fn new(at: *mut u8) -> Self {
+        Self {
+            at,
+            #[cfg(test)]
+            log: alloc::sync::Arc::default(),
+        }
+    }
+
+    fn write(&self, offset: usize, value: u32) {
+        #[cfg(test)]
+        self.log.lock().push((offset, Some(value)));
+        // SAFETY: the constants above are aligned registers of the block.
+        unsafe { write_volatile(self.at.add(offset).cast(), value) }
+    }
+
+    fn read(&self, offset: usize) -> u32 {
+        #[cfg(test)]
+        self.log.lock().push((offset, None));
+        // SAFETY: as in `write`.
+        unsafe { read_volatile(self.at.add(offset).cast()) }
+    }
+
+    /// Takes a device from its reset state to the point where queues can be set up.
+    pub fn begin(&self) {
+        self.write(STATUS, ACKNOWLEDGE | DRIVER);
+        self.write(DRIVER_FEATURES_SEL, 1);
+        self.write(DRIVER_FEATURES, VERSION_1_IN_WORD_1);
+        self.write(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    }
+
+    /// Tells where queue `index` lies: at physical address `base` with `layout`.
+    pub fn set_queue(&self, index: u32, base: u64, layout: Layout) {
+        self.write(QUEUE_SEL, index);
+        self.write(QUEUE_NUM, layout.size.into());
+        self.write_address(QUEUE_DESC, base + layout.descriptors as u64);
+        self.write_address(QUEUE_DRIVER, base + layout.available as u64);
+        self.write_address(QUEUE_DEVICE, base + layout.used as u64);
+        self.write(QUEUE_READY, 1);
+    }
+
+    fn write_address(&self, register: usize, address: u64) {
+        self.write(register, address as u32);
+        let high = (address >> 32) as u32;
+        if high != 0 {
+            self.write(register + 4, high);
+        }
+    }
+
+    /// The queues are ready: lets the device run.
+    pub fn finish(&self) {
+        self.write(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+    }
+
+    /// Tells the device that queue `index` has new buffers.
+    pub fn notify(&self, index: u32) {
+        self.write(QUEUE_NOTIFY, index);
+    }
+
+    /// The guest's context id, of which the upper half is reserved (`struct virtio_vsock_config`).
+    pub fn read_cid(&self) -> u32 {
+        self.read(CONFIG)
+    }
+}
