@@ -1,0 +1,248 @@
+//! `clone(2)` and its relatives `fork`, `vfork` and `clone3`.
+
+use super::process::{self, JobEvent, Process, Program, Usage};
+use super::sched;
+use super::thread::Thread;
+use super::{credentials::Credentials, current};
+use crate::arch::context::{self, ExtendedState, XSAVE_ROOM};
+use crate::arch::trap::TrapFrame;
+use crate::mm::{AddressSpace, USER_END, user};
+use crate::signal::Pending;
+use crate::time::{clock, interval::ProcessTimers};
+use ampoule_kbase::{Errno, Mutex, Result, WaitQueue};
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use linux_raw_sys::general as linux;
+
+/// The most threads and processes at a time.
+const MAX_THREADS: usize = 8192;
+
+/// A checked request.
+pub struct Request {
+    /// `CLONE_*`.
+    pub flags: u64,
+    /// The new stack pointer, or 0 to keep it.
+    pub stack: u64,
+    /// The signal that the parent gets at the end.
+    pub exit_signal: u32,
+    /// `CLONE_PARENT_SETTID`.
+    pub parent_tid: u64,
+    /// `CLONE_CHILD_SETTID` and `CLONE_CHILD_CLEARTID`.
+    pub child_tid: u64,
+    /// `CLONE_SETTLS`.
+    pub tls: u64,
+}
+
+/// `clone3(2)`: handlers go back to the default.
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+
+const NAMESPACES: u64 = (linux::CLONE_NEWNS
+    | linux::CLONE_NEWUTS
+    | linux::CLONE_NEWIPC
+    | linux::CLONE_NEWUSER
+    | linux::CLONE_NEWPID
+    | linux::CLONE_NEWNET
+    | linux::CLONE_NEWCGROUP) as u64;
+
+impl Request {
+    fn has(&self, flag: u32) -> bool {
+        self.flags & u64::from(flag) != 0
+    }
+
+    fn check(&self) -> Result<()> {
+        let thread = self.has(linux::CLONE_THREAD);
+        let shares_signals = self.has(linux::CLONE_SIGHAND);
+        if thread && !shares_signals || shares_signals && !self.has(linux::CLONE_VM) {
+            return Err(Errno::EINVAL);
+        }
+        if self.flags & NAMESPACES != 0 || self.has(linux::CLONE_PIDFD) {
+            return Err(Errno::EINVAL);
+        }
+        if self.has(linux::CLONE_SETTLS) && self.tls >= USER_END || self.stack >= USER_END {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
+    }
+}
+
+/// Makes a thread or a process, as the flags say; returns its id.
+pub fn clone(frame: &TrapFrame, request: &Request) -> Result<u32> {
+    request.check()?;
+    let this = current();
+    if process::thread_count() >= MAX_THREADS {
+        return Err(Errno::EAGAIN);
+    }
+    let tid = process::allocate_id().ok_or(Errno::EAGAIN)?;
+    let as_thread = request.has(linux::CLONE_THREAD);
+    let process = if as_thread { this.process.clone() } else { new_process(tid, this, frame, request)? };
+    let thread = new_thread(tid, &process, this, frame, request)?;
+    if request.has(linux::CLONE_PARENT_SETTID) {
+        user::write(request.parent_tid, tid)?;
+    }
+    if request.has(linux::CLONE_CHILD_CLEARTID) {
+        thread.clear_child_tid.store(request.child_tid, Ordering::Relaxed);
+    }
+    if request.has(linux::CLONE_CHILD_SETTID) {
+        let memory = process.memory.lock().clone();
+        write_in(&memory, request.child_tid, tid);
+    }
+    process.threads.lock().push(thread.clone());
+    process::register_thread(&thread);
+    if !as_thread {
+        this.process.children_of(request.has(linux::CLONE_PARENT)).lock().push(process.clone());
+        process::register(process.clone());
+    }
+    sched::enqueue(thread);
+    if request.has(linux::CLONE_VFORK) {
+        wait_for_vfork(&process);
+    }
+    Ok(tid)
+}
+
+impl Process {
+    /// Where a new sibling (`CLONE_PARENT`) or child is entered.
+    fn children_of(self: &Arc<Self>, of_parent: bool) -> ChildList {
+        let parent = if of_parent { self.parent.lock().upgrade() } else { None };
+        ChildList(parent.unwrap_or_else(|| self.clone()))
+    }
+}
+
+struct ChildList(Arc<Process>);
+
+impl ChildList {
+    fn lock(&self) -> ampoule_kbase::sync::MutexGuard<'_, Vec<Arc<Process>>> {
+        self.0.children.lock()
+    }
+}
+
+fn new_thread(
+    tid: u32,
+    process: &Arc<Process>,
+    this: &Thread,
+    frame: &TrapFrame,
+    request: &Request,
+) -> Result<Arc<Thread>> {
+    let mut child_frame = frame.clone();
+    child_frame.rax = 0;
+    child_frame.leave_syscall();
+    if request.stack != 0 {
+        child_frame.rsp = request.stack;
+    }
+    let fs = if request.has(linux::CLONE_SETTLS) { request.tls } else { context::fs_base() };
+    let mut state = alloc::boxed::Box::new(ExtendedState([0; XSAVE_ROOM]));
+    // SAFETY: the box is aligned and large enough.
+    unsafe { context::save_extended(&mut *state) };
+    let shares_stack = !request.has(linux::CLONE_VM) || request.has(linux::CLONE_VFORK);
+    let signals = this.signals.lock().for_new_thread(shares_stack);
+    Thread::new(tid, process.clone(), &child_frame, Some(&state), (fs, context::gs_base()), signals)
+}
+
+fn new_process(pid: u32, this: &Thread, frame: &TrapFrame, request: &Request) -> Result<Arc<Process>> {
+    let parent = &this.process;
+    let memory = if request.has(linux::CLONE_VM) {
+        parent.memory.lock().clone()
+    } else {
+        let space = parent.memory.lock().clone();
+        let copy = space.lock().fork(frame.rsp)?;
+        Arc::new(Mutex::new(copy))
+    };
+    let files = parent.files();
+    let files = if request.has(linux::CLONE_FILES) { files } else { Arc::new(Mutex::new(files.lock().clone())) };
+    let fs = parent.fs.lock().clone();
+    let fs = if request.has(linux::CLONE_FS) { fs } else { Arc::new(Mutex::new(fs.lock().clone())) };
+    let actions = parent.actions.lock().clone();
+    let actions = if request.has(linux::CLONE_SIGHAND) {
+        actions
+    } else {
+        let mut copy = actions.lock().clone();
+        if request.flags & CLONE_CLEAR_SIGHAND != 0 {
+            copy.executed();
+        }
+        Arc::new(Mutex::new(copy))
+    };
+    let real_parent = if request.has(linux::CLONE_PARENT) { parent.parent.lock().clone() } else { Arc::downgrade(parent) };
+    Ok(Arc::new(Process {
+        pid,
+        pgid: AtomicU32::new(parent.pgid.load(Ordering::Relaxed)),
+        sid: AtomicU32::new(parent.sid.load(Ordering::Relaxed)),
+        parent: Mutex::new(real_parent),
+        exit_signal: AtomicU32::new(request.exit_signal),
+        memory: Mutex::new(memory),
+        files: Mutex::new(files),
+        fs: Mutex::new(fs),
+        actions: Mutex::new(actions),
+        credentials: Mutex::new(parent.credentials.lock().clone()),
+        limits: Mutex::new(*parent.limits.lock()),
+        program: Mutex::new(parent.program.lock().clone()),
+        no_new_privileges: AtomicBool::new(parent.no_new_privileges.load(Ordering::Relaxed)),
+        ..Process::empty(pid)
+    }))
+}
+
+impl Process {
+    /// A process that nothing is known of yet.
+    fn empty(pid: u32) -> Self {
+        let nothing = process::no_memory().expect("made when the first process started");
+        Self {
+            pid,
+            pgid: AtomicU32::new(pid),
+            sid: AtomicU32::new(pid),
+            parent: Mutex::new(Weak::new()),
+            exit_signal: AtomicU32::new(linux::SIGCHLD),
+            children: Mutex::new(Vec::new()),
+            threads: Mutex::new(Vec::new()),
+            memory: Mutex::new(nothing),
+            files: Mutex::default(),
+            fs: Mutex::new(crate::boot::first_context()),
+            actions: Mutex::default(),
+            pending: Mutex::new(Pending::default()),
+            signal_queue: Arc::new(WaitQueue::new()),
+            credentials: Mutex::new(Credentials::root()),
+            limits: Mutex::new(super::limits::Limits::new()),
+            program: Mutex::new(Program::default()),
+            exit_status: Mutex::new(None),
+            exiting: Mutex::new(None),
+            job_event: Mutex::new(JobEvent::None),
+            stopped: AtomicBool::new(false),
+            child_news: WaitQueue::new(),
+            released: WaitQueue::new(),
+            has_executed: AtomicBool::new(false),
+            vfork_done: AtomicBool::new(false),
+            parent_death_signal: AtomicU32::new(0),
+            subreaper: AtomicBool::new(false),
+            no_new_privileges: AtomicBool::new(false),
+            dumpable: AtomicBool::new(true),
+            cpu_ns: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+            final_peak_pages: AtomicU64::new(0),
+            children_usage: Mutex::new(Usage::default()),
+            started_ns: clock::monotonic_ns(),
+            timers: Mutex::new(ProcessTimers::default()),
+        }
+    }
+
+    /// The first process, with memory of its own that `execve` replaces.
+    pub fn first() -> Result<Arc<Self>> {
+        let _ = process::no_memory().ok_or(Errno::ENOMEM)?;
+        let process = Arc::new(Self::empty(1));
+        *process.memory.lock() = Arc::new(Mutex::new(AddressSpace::new()?));
+        Ok(process)
+    }
+}
+
+/// The parent of a `vfork` waits until the child no longer uses its memory; only its own death ends the wait early.
+fn wait_for_vfork(child: &Arc<Process>) {
+    while !child.vfork_done.load(Ordering::Relaxed) && !current().killed.load(Ordering::Relaxed) {
+        sched::sleep_on(&child.released);
+    }
+}
+
+/// Writes to memory that may not be the current one. An address that cannot be written is left alone, as Linux does.
+fn write_in(memory: &Arc<Mutex<AddressSpace>>, address: u64, value: u32) {
+    let bytes = value.to_ne_bytes();
+    let mut space = memory.lock();
+    if let Some(frame) = space.writable_frame(address, bytes.len()) {
+        frame.write((address % crate::mm::PAGE) as usize, &bytes);
+    }
+}

@@ -1,0 +1,35 @@
+//! Processes, threads and the scheduler.
+//!
+//! A [`Process`] owns memory, descriptors, signal actions and identity; a [`Thread`] owns a kernel stack and a place in
+//! the scheduler. There is one CPU and the kernel is never preempted: a thread gives the CPU away only in
+//! [`sched::schedule`], which is called where it blocks and on the way back to its program.
+
+pub mod clone;
+pub mod credentials;
+mod elf;
+pub mod exec;
+pub mod exit;
+pub mod files;
+pub mod futex;
+pub mod limits;
+pub mod process;
+pub mod sched;
+pub mod thread;
+pub mod wait;
+
+pub use process::Process;
+pub use sched::{active_root, before_user, block_on, current, first_run, sleep_on};
+pub use thread::Thread;
+
+use core::sync::atomic::Ordering;
+
+/// Whether no member of a process group (`except` aside) has a parent in the same session but another group: then
+/// nobody could let it go on if it stopped (POSIX, "orphaned process group").
+pub fn process_group_is_orphaned(pgid: u32, except: u32) -> bool {
+    !process::group(pgid).iter().filter(|member| member.pid != except).any(|member| {
+        member.parent.lock().upgrade().is_some_and(|parent| {
+            parent.sid.load(Ordering::Relaxed) == member.sid.load(Ordering::Relaxed)
+                && parent.pgid.load(Ordering::Relaxed) != pgid
+        })
+    })
+}

@@ -1,0 +1,89 @@
+//! Timers by deadline, and the one hardware timer behind them. The kernel is tickless: the hardware timer is armed
+//! only for the next deadline, when a program is about to run or the CPU is about to idle.
+
+use super::clock;
+use crate::arch::interrupt;
+use crate::task::sched;
+use ampoule_kbase::{Mutex, TimerId, TimerTarget};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+static TIMERS: Mutex<BTreeMap<(u64, TimerId), Arc<dyn TimerTarget>>> = Mutex::new(BTreeMap::new());
+static DEADLINES: Mutex<BTreeMap<TimerId, u64>> = Mutex::new(BTreeMap::new());
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// The earliest deadline of all timers.
+static EARLIEST: AtomicU64 = AtomicU64::new(u64::MAX);
+/// What the hardware timer is armed for.
+static ARMED: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Calls `target` at a monotonic time.
+pub fn arm(deadline_ns: u64, target: Arc<dyn TimerTarget>) -> TimerId {
+    let id = TimerId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+    TIMERS.lock().insert((deadline_ns, id), target);
+    DEADLINES.lock().insert(id, deadline_ns);
+    EARLIEST.fetch_min(deadline_ns, Ordering::Relaxed);
+    id
+}
+
+/// Forgets a timer.
+pub fn cancel(id: TimerId) {
+    let deadline = DEADLINES.lock().remove(&id);
+    if let Some(deadline) = deadline {
+        let removed = TIMERS.lock().remove(&(deadline, id));
+        drop(removed);
+        update_earliest();
+    }
+}
+
+fn update_earliest() {
+    let earliest = TIMERS.lock().first_key_value().map_or(u64::MAX, |((deadline, _), _)| *deadline);
+    EARLIEST.store(earliest, Ordering::Relaxed);
+}
+
+/// Calls all targets that are due.
+pub fn run_due() {
+    if EARLIEST.load(Ordering::Relaxed) == u64::MAX {
+        return;
+    }
+    let now = clock::monotonic_ns();
+    while EARLIEST.load(Ordering::Relaxed) <= now {
+        let due = {
+            let mut timers = TIMERS.lock();
+            match timers.first_key_value() {
+                Some(((deadline, _), _)) if *deadline <= now => timers.pop_first(),
+                _ => None,
+            }
+        };
+        if let Some(((_, id), _)) = &due {
+            DEADLINES.lock().remove(id);
+        }
+        update_earliest();
+        if let Some(((_, id), target)) = due {
+            target.expired(id);
+        }
+    }
+}
+
+/// The hardware timer has fired.
+pub fn fired() {
+    ARMED.store(u64::MAX, Ordering::Relaxed);
+    sched::tick(clock::monotonic_ns());
+}
+
+fn arm_hardware(deadline: u64) {
+    if deadline < ARMED.load(Ordering::Relaxed) {
+        ARMED.store(deadline, Ordering::Relaxed);
+        interrupt::arm_timer(clock::tsc_at(deadline));
+    }
+}
+
+/// Before idling.
+pub fn arm_for_idle() {
+    arm_hardware(EARLIEST.load(Ordering::Relaxed));
+}
+
+/// Before a program runs: the next timer, or the end of its time slice.
+pub fn arm_for_run() {
+    arm_hardware(EARLIEST.load(Ordering::Relaxed).min(sched::slice_end()));
+}
