@@ -58,9 +58,8 @@ impl Artifact {
         let end = self.offset.saturating_add(self.len);
         while offset < end {
             let rest = usize::try_from(end - offset).unwrap_or(usize::MAX);
-            match sendfile(&memory, self.file.as_fd(), Some(&mut offset), rest)? {
-                0 => return Err(Errno::NODATA),
-                _ => {}
+            if sendfile(&memory, self.file.as_fd(), Some(&mut offset), rest)? == 0 {
+                return Err(Errno::NODATA);
             }
         }
         fcntl_add_seals(&memory, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;

@@ -1,5 +1,38 @@
 //! The life cycle of a sandbox: spawn the VMM, talk to the agent, run jobs, end it.
+//!
+//! - [`Sandbox`]: one VM and the connection to its agent, without threads and without blocking. `life` is the state
+//!   machine that decides how it ends ([`End`]), `liveness` watches over the agent.
+//! - [`session`]: the protocol from the host's side, pure.
+//! - [`SandboxConfig`], [`Artifact`], [`VmmProgram`]: what a sandbox is made of.
+//! - [`stdio`]: the caller's own streams.
+//! - [`kvm`]: opening `/dev/kvm`, and what to do when that fails.
+//!
+//! The VMM is a process of its own (`ampoule-vmm`), never linked; `ampoule-vmm-api` has what the two say. Everything
+//! that comes from the guest or the VMM is hostile.
 #![deny(unsafe_code)]
 
+mod artifact;
+mod config;
+mod control;
+mod end;
+mod error;
+pub mod kvm;
+mod life;
+mod liveness;
+mod process;
+mod program;
+mod report;
+mod sandbox;
 pub mod session;
 pub mod stdio;
+mod text;
+mod timeline;
+
+pub use artifact::Artifact;
+pub use config::{Console, SandboxConfig};
+pub use end::End;
+pub use error::Error;
+pub use program::VmmProgram;
+pub use sandbox::{Handler, Manner, Sandbox};
+pub use text::{LogTail, printable};
+pub use timeline::{GuestPhase, Nanos, Timeline};

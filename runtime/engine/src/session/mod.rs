@@ -259,11 +259,15 @@ impl Session {
         self.outgoing.message(&HostMessage::Shutdown { grace_ms })
     }
 
-    /// Whether it is the agent's turn: it owes a start, a step of a transfer, a pong or a goodbye. The end of a job is
-    /// not owed: that takes as long as it takes.
-    pub fn is_owed(&self) -> bool {
+    /// Whether the agent has not answered the last ping.
+    pub fn ping_is_open(&self) -> bool {
         self.ping.is_some()
-            || self.phase == Phase::ShuttingDown
+    }
+
+    /// Whether it is the agent's turn: it owes a start, a step of a transfer or a goodbye. The end of a job is not owed:
+    /// that takes as long as it takes.
+    pub fn is_owed(&self) -> bool {
+        self.phase == Phase::ShuttingDown
             || self.transfers.values().any(Transfer::is_owed)
             || self.jobs.values().any(Job::is_starting)
     }

@@ -1,0 +1,50 @@
+//! Why a sandbox could not be started at all.
+
+use crate::kvm::KvmProblem;
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// A sandbox that could not be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `/dev/kvm` cannot be used.
+    #[error(transparent)]
+    Kvm(#[from] KvmProblem),
+    /// The VMM's program cannot be brought into memory.
+    #[error("cannot load the VMM into memory: {errno}")]
+    LoadVmm {
+        /// What the system says.
+        errno: Errno,
+    },
+    /// The system forbids to execute from memory.
+    #[error(
+        "this system forbids to execute files in memory (sysctl vm.memfd_noexec is 2), which is how the built-in VMM \
+         is started; set it to 0 or 1, or name a VMM with AMPOULE_VMM"
+    )]
+    MemfdNoexec,
+    /// The VMM's process cannot be started.
+    #[error("cannot start the VMM process: {errno}")]
+    Spawn {
+        /// What the system says.
+        errno: Errno,
+    },
+    /// A system call that prepares the sandbox failed.
+    #[error("cannot {what}: {errno}")]
+    System {
+        /// What was being done.
+        what: &'static str,
+        /// What the system says.
+        errno: Errno,
+    },
+    /// A value that the protocol cannot carry.
+    #[error(transparent)]
+    Protocol(#[from] ampoule_protocol::Error),
+}
+
+impl Error {
+    /// For `map_err` on a system call that prepares the sandbox.
+    pub(crate) fn system(what: &'static str) -> impl Fn(Errno) -> Self {
+        move |errno| Self::System { what, errno }
+    }
+}
