@@ -12,6 +12,7 @@
 //! file pages and clusters of anonymous pages at once. RAM that was never used is zero and costs nothing to map.
 
 mod area;
+pub mod buffers;
 mod fault;
 mod fork;
 pub mod heap;

@@ -4,9 +4,10 @@
 //! own address. The kernel is never preempted, so nothing changes in between. An address that is not the
 //! program's to use gives `EFAULT`.
 
+pub use super::buffers::UserBuffers;
 use super::{Access, Fault, PAGE, USER_END};
 use crate::task;
-use ampoule_kbase::{Errno, Result, Sink, Source, UserMemory};
+use ampoule_kbase::{Errno, Result, UserMemory};
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
@@ -119,105 +120,6 @@ pub fn read_string(address: u64, limit: usize) -> Result<Vec<u8>> {
 /// Reads a path (`PATH_MAX`).
 pub fn read_path(address: u64) -> Result<Vec<u8>> {
     read_string(address, 4096)
-}
-
-/// A list of buffers in the program, filled or drained in order: one buffer, or an `iovec` array.
-pub struct UserBuffers {
-    ranges: Vec<(u64, usize)>,
-    index: usize,
-    at: usize,
-    remaining: usize,
-}
-
-/// The most that one call transfers: as Linux, `MAX_RW_COUNT`.
-const MAX_TRANSFER: usize = 0x7fff_f000;
-
-impl UserBuffers {
-    /// One buffer.
-    pub fn one(address: u64, length: u64) -> Result<Self> {
-        let length = usize::try_from(length).unwrap_or(usize::MAX).min(MAX_TRANSFER);
-        if address.checked_add(length as u64).is_none_or(|end| end > USER_END) && length > 0 {
-            return Err(Errno::EFAULT);
-        }
-        Ok(Self { ranges: alloc::vec![(address, length)], index: 0, at: 0, remaining: length })
-    }
-
-    /// An array of `struct iovec`.
-    pub fn vector(address: u64, count: u64) -> Result<Self> {
-        const IOV_MAX: u64 = 1024;
-        if count > IOV_MAX {
-            return Err(Errno::EINVAL);
-        }
-        let mut ranges = Vec::with_capacity(count as usize);
-        let mut total = 0usize;
-        for i in 0..count {
-            let [base, length] = read::<[u64; 2]>(address.checked_add(i * 16).ok_or(Errno::EFAULT)?)?;
-            let length = isize::try_from(length).map_err(|_| Errno::EINVAL)? as usize;
-            let length = length.min(MAX_TRANSFER - total);
-            if length > 0 && base.checked_add(length as u64).is_none_or(|end| end > USER_END) {
-                return Err(Errno::EFAULT);
-            }
-            total += length;
-            ranges.push((base, length));
-        }
-        Ok(Self { ranges, index: 0, at: 0, remaining: total })
-    }
-
-    /// Bytes not yet transferred.
-    pub fn left(&self) -> usize {
-        self.remaining
-    }
-
-    /// The next contiguous piece of at most `wanted` bytes.
-    fn next(&mut self, wanted: usize) -> Result<(u64, usize)> {
-        loop {
-            let (base, length) = *self.ranges.get(self.index).ok_or(Errno::EFAULT)?;
-            if self.at < length {
-                let step = wanted.min(length - self.at);
-                return Ok((base + self.at as u64, step));
-            }
-            self.index += 1;
-            self.at = 0;
-        }
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.at += count;
-        self.remaining -= count;
-    }
-}
-
-impl Sink for UserBuffers {
-    fn remaining(&self) -> usize {
-        self.remaining
-    }
-
-    fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while !bytes.is_empty() {
-            let (address, step) = self.next(bytes.len())?;
-            write_bytes(address, &bytes[..step])?;
-            self.advance(step);
-            bytes = &bytes[step..];
-        }
-        Ok(())
-    }
-}
-
-impl Source for UserBuffers {
-    fn remaining(&self) -> usize {
-        self.remaining
-    }
-
-    fn take(&mut self, mut buffer: &mut [u8]) -> Result<()> {
-        while !buffer.is_empty() {
-            let (address, step) = self.next(buffer.len())?;
-            let (head, rest) = buffer.split_at_mut(step);
-            read_bytes(address, head)?;
-            self.advance(step);
-            buffer = rest;
-        }
-        Ok(())
-    }
 }
 
 /// The current program's memory, for `ioctl` arguments.
