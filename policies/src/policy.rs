@@ -170,7 +170,7 @@ mod tests {
         let error = Policy::parse("[machine]\nmemory_mib = 1\n").unwrap_err();
         assert_eq!(
             error,
-            Error::OutOfRange { field: "machine.memory_mib", value: 1, min: 32, max: 512 * 1024 }
+            Error::OutOfRange { field: "machine.memory_mib", value: 1, min: 32, max: 256 * 1024 }
         );
         assert!(Policy::parse("[deadlines]\nboot_ms = 0\n").is_err());
         assert!(Policy::parse("[limits]\noutput_file_mib = 99999999\n").is_err());

@@ -22,8 +22,8 @@ pub struct Mib(u32);
 impl Mib {
     /// Least RAM of a guest: below this a kernel and the agent do not fit.
     pub const MIN: Self = Self(32);
-    /// Most RAM of a guest: 512 GiB.
-    pub const MAX: Self = Self(512 * 1024);
+    /// Most RAM of a guest: 256 GiB.
+    pub const MAX: Self = Self(256 * 1024);
 
     /// Checks the amount.
     pub fn new(mib: u64) -> Result<Self, OutOfRange> {

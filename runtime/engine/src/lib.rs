@@ -2,6 +2,7 @@
 //!
 //! - [`Sandbox`]: one VM and the connection to its agent, without threads and without blocking. `life` is the state
 //!   machine that decides how it ends ([`End`]), `liveness` watches over the agent.
+//! - [`attach`]: one job in one sandbox, attached to the caller's streams; [`Outcome`] is how that can end.
 //! - [`session`]: the protocol from the host's side, pure.
 //! - [`SandboxConfig`], [`Artifact`], [`VmmProgram`]: what a sandbox is made of.
 //! - [`stdio`]: the caller's own streams.
@@ -12,13 +13,16 @@
 #![deny(unsafe_code)]
 
 mod artifact;
+pub mod attach;
 mod config;
 mod control;
 mod end;
 mod error;
+mod hostfile;
 pub mod kvm;
 mod life;
 mod liveness;
+mod outcome;
 mod process;
 mod program;
 mod report;
@@ -32,6 +36,8 @@ pub use artifact::Artifact;
 pub use config::{Console, SandboxConfig};
 pub use end::End;
 pub use error::Error;
+pub use hostfile::{HostFile, HostFileError};
+pub use outcome::{OWN_FAILURE, Outcome, TIMED_OUT, TransferProblem};
 pub use program::VmmProgram;
 pub use sandbox::{Handler, Manner, Sandbox};
 pub use text::{LogTail, printable};

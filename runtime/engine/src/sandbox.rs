@@ -86,7 +86,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts a VMM. The agent need not be up to be spoken to: use [`Sandbox::session`] at once.
+    /// Starts a VMM. The agent need not be up to be spoken to: use [`Sandbox::session_mut`] at once.
     pub fn launch(config: &SandboxConfig<'_>) -> Result<Self, Error> {
         let mut timeline = Timeline { launch: Some(Nanos::now()), ..Timeline::default() };
         let kvm = kvm::open_device()?;
@@ -136,8 +136,13 @@ impl Sandbox {
         })
     }
 
+    /// What was said to the agent and by it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// The agent, to be told things. What is said goes out with the next [`Sandbox::service`] or [`Sandbox::flush`].
-    pub fn session(&mut self) -> &mut Session {
+    pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
     }
 

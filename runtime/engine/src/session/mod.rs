@@ -29,6 +29,8 @@ mod tests;
 /// No more stream data is queued while more than this waits to be written, in bytes.
 const QUEUE_LIMIT: usize = 4 * MAX_DATA;
 
+const EXHAUSTED: &str = "all were used";
+
 /// The host's side of one control connection.
 #[derive(Debug)]
 pub struct Session {
@@ -83,13 +85,15 @@ impl Session {
     }
 
     /// An id for the next job. Ids are never used twice, so that nothing late can be taken for something new.
-    pub fn new_job(&mut self) -> Option<JobId> {
-        JobId::new(self.take_id()?)
+    pub fn new_job(&mut self) -> Result<JobId, Error> {
+        self.take_id().and_then(JobId::new).ok_or(Error::InvalidValue { what: "job id", problem: EXHAUSTED })
     }
 
     /// An id for the next transfer.
-    pub fn new_file(&mut self) -> Option<FileId> {
-        FileId::new(self.take_id()?)
+    pub fn new_file(&mut self) -> Result<FileId, Error> {
+        self.take_id()
+            .and_then(FileId::new)
+            .ok_or(Error::InvalidValue { what: "file id", problem: EXHAUSTED })
     }
 
     fn take_id(&mut self) -> Option<u32> {

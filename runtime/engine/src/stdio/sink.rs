@@ -75,6 +75,11 @@ impl Sink {
         self.state
     }
 
+    /// Bytes that wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The file to poll for room, if there is something to write to it.
     pub fn wants_room(&self) -> Option<BorrowedFd<'_>> {
         match &self.target {

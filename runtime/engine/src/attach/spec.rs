@@ -1,0 +1,70 @@
+//! What to run.
+
+use crate::hostfile::HostFile;
+use ampoule_protocol::{CBytes, EnvVar, Error, JobId, List, StartJob, Stdio, User};
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A job: a command, its surroundings, and files that go in before it and come out after it.
+#[derive(Debug)]
+pub struct JobSpec {
+    /// Command and arguments, at least the command.
+    pub argv: Vec<CBytes>,
+    /// Environment variables.
+    pub env: Vec<EnvVar>,
+    /// Working directory.
+    pub cwd: Option<CBytes>,
+    /// Who runs it.
+    pub user: Option<User>,
+    /// Pipes or a terminal.
+    pub stdio: Stdio,
+    /// Files to copy into the guest.
+    pub inputs: Vec<InputFile>,
+    /// Files to copy out of the guest.
+    pub outputs: Vec<OutputFile>,
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+    /// How long it may go on after the SIGTERM at the end of that time.
+    pub kill_grace: Duration,
+    /// Largest file taken out of the guest, in bytes.
+    pub output_limit: u64,
+    /// How the sandbox is ended once the job is over.
+    pub manner: crate::Manner,
+}
+
+/// A file to copy into the guest.
+#[derive(Debug)]
+pub struct InputFile {
+    /// The content.
+    pub file: File,
+    /// Its name on the host, for messages.
+    pub host: PathBuf,
+    /// Its path in the guest.
+    pub guest: CBytes,
+    /// Its permission bits in the guest.
+    pub mode: u16,
+}
+
+/// A file to copy out of the guest.
+#[derive(Debug)]
+pub struct OutputFile {
+    /// Its path in the guest.
+    pub guest: CBytes,
+    /// Where it goes.
+    pub host: HostFile,
+}
+
+impl JobSpec {
+    /// The message that starts the job.
+    pub(super) fn start(&mut self, job: JobId) -> Result<StartJob, Error> {
+        let argv = List::new(std::mem::take(&mut self.argv))?;
+        Ok(StartJob {
+            env: List::new(std::mem::take(&mut self.env))?,
+            cwd: self.cwd.take(),
+            user: self.user.take(),
+            stdio: self.stdio,
+            ..StartJob::new(job, argv)
+        })
+    }
+}
