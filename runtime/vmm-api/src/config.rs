@@ -11,7 +11,7 @@ pub const PAGE_SIZE: u64 = 4096;
 /// Least guest memory in MiB: the kernel is loaded at 1 MiB.
 pub const MIN_MEMORY_MIB: u32 = 2;
 /// Most guest memory in MiB.
-pub const MAX_MEMORY_MIB: u32 = 512 * 1024;
+pub const MAX_MEMORY_MIB: u32 = 256 * 1024;
 /// Most images of a VM.
 pub const MAX_IMAGES: usize = 8;
 /// Most vsock ports with a descriptor of their own.
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn each_mistake_has_its_sentence() {
-        assert_eq!(message(|c| c.memory_mib = 1), "1 MiB of guest memory are not between 2 and 524288 MiB");
+        assert_eq!(message(|c| c.memory_mib = 1), "1 MiB of guest memory are not between 2 and 262144 MiB");
         assert_eq!(message(|c| c.kernel.len = 0), "kernel is empty");
         assert_eq!(message(|c| c.kernel.fd = -1), "kernel: -1 is not a file descriptor");
         assert_eq!(

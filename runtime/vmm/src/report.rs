@@ -1,0 +1,68 @@
+//! The status at the end of the process.
+
+use crate::clock::monotonic_ns;
+use crate::descriptors::borrow;
+use crate::ending::Ending;
+use crate::error::Error;
+use crate::output::write_until;
+use crate::shared::Shared;
+use ampoule_vmm_api::{Timings, VmStatus};
+use nix::sys::resource::{UsageWho, getrusage};
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the reader of the status may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Collects what the status needs.
+pub struct Report {
+    status_fd: Option<BorrowedFd<'static>>,
+    shared: Option<Arc<Shared>>,
+    timings: Timings,
+}
+
+impl Report {
+    /// For a process that has just started.
+    pub fn new(timings: Timings) -> Self {
+        Self { status_fd: None, shared: None, timings }
+    }
+
+    /// Where the status goes. Without it, a failure goes to stderr.
+    pub fn set_status_fd(&mut self, fd: Option<RawFd>) -> Result<(), Error> {
+        self.status_fd = fd.map(|fd| borrow("status_fd", fd)).transpose()?;
+        Ok(())
+    }
+
+    /// The VM whose times and log are to be reported.
+    pub fn set_shared(&mut self, shared: Arc<Shared>) {
+        self.shared = Some(shared);
+    }
+
+    /// The times up to now.
+    pub fn timings(&self) -> Timings {
+        self.shared.as_ref().map_or(self.timings, |shared| shared.timings())
+    }
+
+    /// Writes the status. Gives the exit code.
+    pub fn write(&self, ending: &Ending) -> i32 {
+        let console_tail = self.shared.as_ref().map(|shared| shared.bus().log().tail()).unwrap_or_default();
+        let status = VmStatus {
+            reason: ending.reason,
+            message: ending.message.clone(),
+            console_tail,
+            timings: Timings { end: Some(monotonic_ns()), ..self.timings() },
+            peak_rss_kib: peak_rss_kib(),
+        };
+        match self.status_fd {
+            Some(fd) => write_until(fd, &status.to_json(), Instant::now() + PATIENCE),
+            None if ending.reason.exit_code() != 0 => eprintln!("ampoule-vmm: {}", ending.message),
+            None => {}
+        }
+        ending.reason.exit_code()
+    }
+}
+
+fn peak_rss_kib() -> u64 {
+    getrusage(UsageWho::RUSAGE_SELF).ok().and_then(|usage| u64::try_from(usage.max_rss()).ok()).unwrap_or(0)
+}

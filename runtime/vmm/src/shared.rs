@@ -1,0 +1,75 @@
+//! What the vCPU thread and the device thread share.
+//!
+//! The device thread is the process's first thread; it owns all I/O. The vCPU thread runs the guest and handles its
+//! exits. They meet in the [`Bus`], whose lock nobody holds during I/O or a `KVM_RUN`, and nowhere else.
+
+use crate::bus::Bus;
+use crate::clock::monotonic_ns;
+use crate::ending::Ending;
+use crate::error::Error;
+use ampoule_vmm_api::Timings;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::{read, write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// The meeting place of the threads.
+pub struct Shared {
+    bus: Mutex<Bus>,
+    wake: OwnedFd,
+    ending: OnceLock<Ending>,
+    timings: Mutex<Timings>,
+}
+
+impl Shared {
+    /// For a VM that is about to run.
+    pub fn new(bus: Bus, timings: Timings) -> Result<Self, Error> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(Error::host("create an eventfd"))?;
+        Ok(Self { bus: Mutex::new(bus), wake, ending: OnceLock::new(), timings: Mutex::new(timings) })
+    }
+
+    /// The bus. Not to be held during I/O.
+    pub fn bus(&self) -> MutexGuard<'_, Bus> {
+        // A panic ends the process, so a poisoned lock cannot be seen.
+        self.bus.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the device thread.
+    pub fn wake(&self) {
+        // It fails only when the counter is at its limit, and then the thread is awake.
+        let _ = write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Readable when the device thread has to look around.
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Takes a wake-up.
+    pub fn woken(&self) {
+        let _ = read(&self.wake, &mut [0; 8]);
+    }
+
+    /// Tells that the VM has ended. The first reason counts.
+    pub fn end(&self, ending: Ending) {
+        let _ = self.ending.set(ending);
+        self.wake();
+    }
+
+    /// Why the VM has ended, if it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.get()
+    }
+
+    /// Notes the present time.
+    pub fn mark(&self, field: impl FnOnce(&mut Timings) -> &mut Option<u64>) {
+        let now = monotonic_ns();
+        field(&mut self.timings.lock().unwrap_or_else(PoisonError::into_inner)).get_or_insert(now);
+    }
+
+    /// All times noted.
+    pub fn timings(&self) -> Timings {
+        *self.timings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
