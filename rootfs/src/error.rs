@@ -156,6 +156,15 @@ pub enum ImageProblem {
         /// Length that the superblock tells, in bytes.
         need: u64,
     },
+    /// A part of a file that does not begin at a page.
+    #[error("it begins at byte {0}, which is no multiple of 4096, and cannot be mapped")]
+    Unaligned(u64),
+    /// An inode whose data is stored in a way that the guest kernel does not read.
+    #[error("an inode's data is compressed or in chunks; build it uncompressed")]
+    DataLayout,
+    /// The tree is not the one that the UUID stands for.
+    #[error("its content does not match its UUID: it is damaged, or was not built by ampoule")]
+    Digest,
     /// A structure contradicts itself.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),

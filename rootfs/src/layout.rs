@@ -129,7 +129,7 @@ pub(crate) fn plan(tree: &Tree, data_end: u64, limit: u64) -> Result<Plan, Error
         plan.inodes.push(Planned { node, parent, inode, form, offset });
     }
     plan.meta_block = u32::try_from(next_block).map_err(|_| too_big())?;
-    plan.meta_blocks = u32::try_from(space.blocks).map_err(|_| too_big())?;
+    plan.meta_blocks = u32::try_from(space.close()).map_err(|_| too_big())?;
     if plan.bytes() > limit || u32::try_from(plan.blocks()).is_err() { Err(too_big()) } else { Ok(plan) }
 }
 
@@ -224,6 +224,13 @@ impl MetaSpace {
     /// The first slot stays free: node id 0 would make an inode number 0, which programs take for "none".
     fn new() -> Self {
         Self { open: VecDeque::from([(0, SLOT as usize)]), blocks: 1 }
+    }
+
+    /// The number of blocks. The last one is not full to its end: `fsck.erofs` (1.5) looks for attributes behind every
+    /// inode, also where there are none, and fails if that is behind the image.
+    fn close(self) -> u64 {
+        let full = self.open.back().is_some_and(|&(_, used)| used == BLOCK as usize);
+        self.blocks + u64::from(full)
     }
 
     /// The byte offset of a free place of at most a block.

@@ -12,6 +12,8 @@ mod data;
 mod digest;
 mod directory;
 mod error;
+mod image;
+mod inspect;
 mod layout;
 mod ondisk;
 mod options;
@@ -22,6 +24,8 @@ mod write;
 
 pub use builder::{ImageBuilder, ImageInfo, Progress, ProgressFn};
 pub use error::{Error, FeatureBits, ImageProblem, PathProblem, printable};
+pub use image::{Image, Input};
+pub use inspect::{ListedEntry, ListedKind};
 pub use options::{Limits, Options, Owners, Time, Times};
 pub use output::Output;
 pub use source::{Source, add_agent_tree, add_default_tree, build};

@@ -250,6 +250,52 @@ impl Inode {
     }
 }
 
+/// An inode that was read, and where what belongs to it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoredInode {
+    pub(crate) inode: Inode,
+    /// Bytes from the inode's start to its inline data: itself and its extended attributes.
+    pub(crate) header: u64,
+}
+
+impl StoredInode {
+    /// Reads an inode from `bytes`: 64, or 32 if there are no more in the image. `time` is that of compact inodes.
+    pub(crate) fn read(bytes: &[u8], time: Time) -> Result<Self, ImageProblem> {
+        let format = get_u16(bytes, 0);
+        let form = if format & 1 == 0 { Form::Compact } else { Form::Extended };
+        if bytes.len() < form.length() {
+            return Err(ImageProblem::Damaged("an inode lies outside of the image"));
+        }
+        let layout = match format >> 1 {
+            0 => Layout::Plain,
+            2 => Layout::Inline,
+            _ => return Err(ImageProblem::DataLayout),
+        };
+        let xattrs = match u64::from(get_u16(bytes, 2)) {
+            0 => 0,
+            count => 12 + 4 * (count - 1),
+        };
+        let (links, size, uid, gid, mtime) = match form {
+            Form::Compact => (
+                u32::from(get_u16(bytes, 6)),
+                u64::from(get_u32(bytes, 8)),
+                u32::from(get_u16(bytes, 24)),
+                u32::from(get_u16(bytes, 26)),
+                time,
+            ),
+            Form::Extended => {
+                let seconds = i64::from_le_bytes(get(bytes, 32));
+                let mtime = Time { seconds, nanoseconds: get_u32(bytes, 40) };
+                (get_u32(bytes, 44), get_u64(bytes, 8), get_u32(bytes, 24), get_u32(bytes, 28), mtime)
+            }
+        };
+        let (mode, number) = (get_u16(bytes, 4), get_u32(bytes, 20));
+        let block_or_device = get_u32(bytes, 16);
+        let inode = Inode { layout, mode, uid, gid, links, size, mtime, block_or_device, number };
+        Ok(Self { inode, header: form.length() as u64 + xattrs })
+    }
+}
+
 /// CRC-32C as the kernel computes it here: starting from all ones, not inverted at the end.
 fn crc32c(bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
@@ -273,6 +319,30 @@ mod tests {
     #[test]
     fn crc32c_has_its_check_value() {
         assert_eq!(!crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn inodes_survive_their_encoding() {
+        let time = Time::from_seconds(7);
+        let small = Inode {
+            layout: Layout::Inline,
+            mode: mode::SYMLINK | 0o777,
+            uid: 65535,
+            gid: 1,
+            links: 2,
+            size: 9,
+            mtime: time,
+            block_or_device: 3,
+            number: 4,
+        };
+        let large = Inode { uid: 65536, size: 1 << 40, mtime: Time { seconds: -1, nanoseconds: 5 }, ..small };
+        for (inode, form) in [(small, Form::Compact), (large, Form::Extended)] {
+            assert_eq!(inode.form(time), form);
+            let mut bytes = vec![0; form.length()];
+            inode.write(form, &mut bytes);
+            let read = StoredInode::read(&bytes, time).expect("an inode");
+            assert_eq!(read, StoredInode { inode, header: form.length() as u64 });
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Where trees come from.
 
+mod decompress;
 mod directory;
 mod presets;
+mod tar;
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,23 +18,29 @@ use crate::output::Output;
 pub use presets::{add_agent_tree, add_default_tree};
 
 /// Something an image is built from.
-pub enum Source {
+pub enum Source<'s> {
     /// A directory of the host, copied without following symbolic links.
     Directory(PathBuf),
+    /// A tar stream; compressed ones are recognised (with feature `tar-compression`).
+    Tar(Box<dyn Read + 's>),
 }
 
-impl Source {
-    /// What is at `path`: a directory.
+impl Source<'_> {
+    /// What is at `path`: a directory, or a file that must be a tar archive.
     ///
     /// # Errors
-    /// If it is none, or cannot be opened.
-    pub fn from_path(path: &Path) -> Result<Source, Error> {
+    /// If it is neither, or cannot be opened.
+    pub fn from_path(path: &Path) -> Result<Source<'static>, Error> {
         let bytes = path.as_os_str().as_bytes();
         let kind = std::fs::metadata(path).map_err(|error| Error::io("open", bytes, error))?.file_type();
         if kind.is_dir() {
             return Ok(Source::Directory(path.to_owned()));
         }
-        Err(Error::BadSource { path: printable(bytes) })
+        if !kind.is_file() {
+            return Err(Error::BadSource { path: printable(bytes) });
+        }
+        let file = File::open(path).map_err(|error| Error::io("open", bytes, error))?;
+        Ok(Source::Tar(Box::new(BufReader::with_capacity(256 << 10, file))))
     }
 }
 
@@ -39,9 +49,10 @@ impl ImageBuilder<'_> {
     ///
     /// # Errors
     /// Whatever [`Error`] knows of sources and limits.
-    pub fn add(&mut self, source: Source) -> Result<(), Error> {
+    pub fn add(&mut self, source: Source<'_>) -> Result<(), Error> {
         match source {
             Source::Directory(path) => directory::add(self, &path),
+            Source::Tar(stream) => tar::add(self, stream),
         }
     }
 }
@@ -51,7 +62,7 @@ impl ImageBuilder<'_> {
 /// # Errors
 /// Whatever [`Error`] knows of sources, limits and the output; the output is then not an image.
 pub fn build<'o>(
-    source: Source,
+    source: Source<'_>,
     output: &'o mut dyn Output,
     options: Options,
     progress: Box<ProgressFn<'o>>,
