@@ -57,6 +57,15 @@ impl<M: Message> Encoder<M> {
         Ok(())
     }
 
+    /// Queues what is left of a data frame whose first `written` bytes, header included, went to the connection
+    /// directly. The queue must have been empty. On an error nothing is queued.
+    pub fn rest_of_data(&mut self, stream: Stream, bytes: &[u8], written: usize) -> Result<(), Error> {
+        let header = data_header(stream, bytes.len())?;
+        self.queue.extend_from_slice(header.get(written..).unwrap_or_default());
+        self.queue.extend_from_slice(bytes.get(written.saturating_sub(HEADER_LEN)..).unwrap_or_default());
+        Ok(())
+    }
+
     /// What is to be written to the connection next.
     pub fn pending(&self) -> &[u8] {
         self.queue.get(self.start..).unwrap_or_default()

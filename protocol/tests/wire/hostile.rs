@@ -264,6 +264,18 @@ proptest! {
     }
 
     #[test]
+    fn the_rest_of_a_frame_completes_it(size in 1..100usize, written in 0..200usize) {
+        let stream = Stream::File(samples::file(1));
+        let bytes = vec![7; size];
+        let mut whole = Encoder::<HostMessage>::new();
+        whole.data(stream, &bytes).unwrap();
+        let mut rest = Encoder::<HostMessage>::new();
+        rest.rest_of_data(stream, &bytes, written).unwrap();
+        let written = written.min(whole.len());
+        prop_assert_eq!(rest.pending(), &whole.pending()[written..]);
+    }
+
+    #[test]
     fn the_encoder_keeps_order_and_forgets_what_was_written(
         sizes in proptest::collection::vec((1..300usize, 0..400usize), 0..30),
     ) {
