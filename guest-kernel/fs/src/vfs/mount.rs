@@ -26,6 +26,11 @@ bitflags::bitflags! {
     }
 }
 
+/// A mount point: a file of the mount that another one lies on.
+type Point = (Weak<Mount>, Arc<dyn Inode>);
+/// A mount on a file.
+type Child = (Arc<dyn Inode>, Arc<Mount>);
+
 /// One mount of a file system, or of a part of it (a bind mount).
 pub struct Mount {
     /// For `mountinfo`.
@@ -38,9 +43,9 @@ pub struct Mount {
     pub(super) source: Box<[u8]>,
     flags: AtomicU32,
     /// Where it is mounted; none: the root of the tree, or no longer mounted.
-    at: Mutex<Option<(Weak<Mount>, Arc<dyn Inode>)>>,
+    at: Mutex<Option<Point>>,
     /// Mounts on directories of this mount, and where.
-    children: Mutex<Vec<(Arc<dyn Inode>, Arc<Mount>)>>,
+    children: Mutex<Vec<Child>>,
 }
 
 impl Mount {

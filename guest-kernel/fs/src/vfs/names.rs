@@ -26,7 +26,7 @@ impl Context {
     /// Walks to where a new name is to be made; `EEXIST` if it is there.
     fn walk_to_new<'a>(&'a self, base: &Location, path: &'a [u8], kind: FileType) -> Result<Walk<'a>> {
         let mut walk = Walk::new(self, base, path)?;
-        if walk.to_last()? != Last::Name {
+        if walk.go_to_last()? != Last::Name {
             return Err(Errno::EEXIST);
         }
         match walk.child() {
@@ -105,7 +105,7 @@ impl Context {
     /// `unlinkat(2)` without `AT_REMOVEDIR`.
     pub fn unlink(&self, base: &Location, path: &[u8]) -> Result<()> {
         let mut walk = Walk::new(self, base, path)?;
-        if walk.to_last()? != Last::Name {
+        if walk.go_to_last()? != Last::Name {
             return Err(Errno::EISDIR);
         }
         walk.at.mount.check_writable()?;
@@ -124,7 +124,7 @@ impl Context {
     /// `rmdir(2)`.
     pub fn rmdir(&self, base: &Location, path: &[u8]) -> Result<()> {
         let mut walk = Walk::new(self, base, path)?;
-        match walk.to_last()? {
+        match walk.go_to_last()? {
             Last::None => return Err(Errno::EBUSY),
             Last::Dot => return Err(Errno::EINVAL),
             Last::DotDot => return Err(Errno::ENOTEMPTY),

@@ -65,7 +65,7 @@ impl Context {
     fn open_or_create(&self, mut walk: Walk<'_>, flags: u32, mode: u32) -> Result<Opening> {
         let follows = flags & (O_NOFOLLOW | O_EXCL) == 0;
         loop {
-            let last = walk.to_last()?;
+            let last = walk.go_to_last()?;
             if last != Last::Name {
                 walk.finish_dots(last)?;
                 break;

@@ -57,7 +57,7 @@ impl Context {
         }
         let mut from = Walk::new(self, old.0, old.1)?;
         let mut to = Walk::new(self, new.0, new.1)?;
-        let (from_last, to_last) = (from.to_last()?, to.to_last()?);
+        let (from_last, to_last) = (from.go_to_last()?, to.go_to_last()?);
         if !Arc::ptr_eq(&from.at.mount, &to.at.mount) {
             return Err(Errno::EXDEV);
         }

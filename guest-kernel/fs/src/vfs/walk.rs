@@ -99,13 +99,13 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// The last component, when [`to_last`](Self::to_last) said that it is a name.
+    /// The last component, when [`go_to_last`](Self::go_to_last) said that it is a name.
     pub(super) fn name(&self) -> &[u8] {
         self.text.bytes.get(self.name.clone()).unwrap_or_default()
     }
 
     /// Goes on to the directory of the last component, which is then known to be searchable.
-    pub(super) fn to_last(&mut self) -> Result<Last> {
+    pub(super) fn go_to_last(&mut self) -> Result<Last> {
         loop {
             let Some(name) = self.text.next() else {
                 match self.outer.pop() {
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
     /// Goes to the end of the path.
     pub(super) fn finish(mut self, follow: Follow) -> Result<Location> {
         loop {
-            let last = self.to_last()?;
+            let last = self.go_to_last()?;
             if last != Last::Name {
                 self.finish_dots(last)?;
                 break;

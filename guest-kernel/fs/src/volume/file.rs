@@ -405,7 +405,7 @@ impl Node {
             while at < end {
                 let index = at / PAGE;
                 let stop = ((index + 1) * PAGE).min(end);
-                let whole = at % PAGE == 0 && stop - at == PAGE && at >= contents.lower_end;
+                let whole = at.is_multiple_of(PAGE) && stop - at == PAGE && at >= contents.lower_end;
                 if whole {
                     if contents.pages.remove(&index).is_some_and(|page| !page.clean) {
                         contents.own -= 1;
