@@ -2,7 +2,10 @@
 
 mod epoll;
 mod eventfd;
+mod item;
 mod signalfd;
+#[cfg(test)]
+mod tests;
 mod timerfd;
 
 pub use epoll::{Epoll, EpollEvent};

@@ -1,5 +1,6 @@
 //! One end of a pipe, and the pipe that the ends share.
 
+use super::fifo::Opening;
 use super::ring::{MAX_SLOTS, Ring};
 use crate::anon::{self, Device};
 use alloc::format;
@@ -18,7 +19,10 @@ use linux_raw_sys::ioctl::FIONREAD;
 pub(super) struct Pipe {
     pub(super) ino: u64,
     pub(super) state: Mutex<State>,
-    pub(super) queue: WaitQueue,
+    /// Who waits at read ends, write ends, and ends that are both.
+    read_ends: WaitQueue,
+    write_ends: WaitQueue,
+    both_ends: WaitQueue,
 }
 
 pub(super) struct State {
@@ -33,7 +37,28 @@ pub(super) struct State {
 impl Pipe {
     pub(super) fn new() -> Arc<Self> {
         let state = State { ring: Ring::new(), readers: 0, writers: 0, readers_ever: 0, writers_ever: 0 };
-        Arc::new(Self { ino: anon::next_ino(), state: Mutex::new(state), queue: WaitQueue::new() })
+        Arc::new(Self {
+            ino: anon::next_ino(),
+            state: Mutex::new(state),
+            read_ends: WaitQueue::new(),
+            write_ends: WaitQueue::new(),
+            both_ends: WaitQueue::new(),
+        })
+    }
+
+    fn wake_readers(&self, events: Events) {
+        self.read_ends.wake(events);
+        self.both_ends.wake(events);
+    }
+
+    fn wake_writers(&self, events: Events) {
+        self.write_ends.wake(events);
+        self.both_ends.wake(events);
+    }
+
+    fn wake_all(&self) {
+        self.wake_readers(Events::all());
+        self.write_ends.wake(Events::all());
     }
 }
 
@@ -44,8 +69,6 @@ pub struct PipeEnd {
     writes: bool,
     /// `O_DIRECT`: each write is a packet.
     packets: AtomicBool,
-    /// The inode of a FIFO.
-    location: Option<Arc<dyn File>>,
     /// A FIFO opened for reading while nobody wrote is not hung up before a writer has come: no HUP while
     /// `writers_ever` is still this.
     no_writer_yet: Option<u64>,
@@ -54,24 +77,24 @@ pub struct PipeEnd {
 /// Makes a pipe: its read end and its write end. For `pipe2(O_DIRECT)` call `set_status_flags` on the write end.
 pub fn pipe() -> (Arc<dyn File>, Arc<dyn File>) {
     let pipe = Pipe::new();
-    let reader = PipeEnd::open(pipe.clone(), true, false, None);
-    let writer = PipeEnd::open(pipe, false, true, None);
+    let reader = PipeEnd::open(pipe.clone(), true, false);
+    let writer = PipeEnd::open(pipe, false, true);
     (Arc::new(reader), Arc::new(writer))
 }
 
 impl PipeEnd {
-    pub(super) fn open(pipe: Arc<Pipe>, reads: bool, writes: bool, location: Option<Arc<dyn File>>) -> Self {
+    pub(super) fn open(pipe: Arc<Pipe>, reads: bool, writes: bool) -> Self {
         let no_writer_yet = {
             let mut state = pipe.state.lock();
             state.readers += usize::from(reads);
             state.writers += usize::from(writes);
             state.readers_ever += u64::from(reads);
             state.writers_ever += u64::from(writes);
-            (location.is_some() && state.writers == 0).then_some(state.writers_ever)
+            (state.writers == 0).then_some(state.writers_ever)
         };
         // Who waits for the other side to open sees it.
-        pipe.queue.wake(Events::empty());
-        Self { pipe, reads, writes, packets: AtomicBool::new(false), location, no_writer_yet }
+        pipe.wake_all();
+        Self { pipe, reads, writes, packets: AtomicBool::new(false), no_writer_yet }
     }
 
     /// The pipe end behind a file, if it is one.
@@ -101,14 +124,14 @@ impl PipeEnd {
             had
         };
         if slots > had {
-            self.pipe.queue.wake(Events::OUT | Events::WRNORM);
+            self.pipe.wake_writers(Events::OUT | Events::WRNORM);
         }
         Ok(slots * PAGE_SIZE)
     }
 
-    /// The inode that a FIFO was opened through; none for a pipe.
-    pub fn location(&self) -> Option<&Arc<dyn File>> {
-        self.location.as_ref()
+    /// Opens the pipe again, as `/proc/PID/fd/N` allows.
+    pub fn reopen(&self, flags: u32) -> Result<Opening> {
+        Opening::of(&self.pipe, flags)
     }
 
     pub(super) fn reads(&self) -> bool {
@@ -137,7 +160,7 @@ impl File for PipeEnd {
             (state.ring.drain(sink)?, was_full && !state.ring.is_full())
         };
         if was_full {
-            self.pipe.queue.wake(Events::OUT | Events::WRNORM);
+            self.pipe.wake_writers(Events::OUT | Events::WRNORM);
         }
         Ok(count)
     }
@@ -161,7 +184,7 @@ impl File for PipeEnd {
         if count == 0 {
             return Err(Errno::EAGAIN);
         }
-        self.pipe.queue.wake(Events::IN | Events::RDNORM);
+        self.pipe.wake_readers(Events::IN | Events::RDNORM);
         Ok(count)
     }
 
@@ -180,7 +203,11 @@ impl File for PipeEnd {
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.pipe.queue)
+        Some(match (self.reads, self.writes) {
+            (true, false) => &self.pipe.read_ends,
+            (false, true) => &self.pipe.write_ends,
+            _ => &self.pipe.both_ends,
+        })
     }
 
     fn ioctl(&self, command: u32, argument: u64, memory: &dyn UserMemory) -> Result<u64> {
@@ -193,10 +220,7 @@ impl File for PipeEnd {
     }
 
     fn stat(&self) -> Result<Stat> {
-        match &self.location {
-            Some(inode) => inode.stat(),
-            None => Ok(anon::stat(Device::Pipes, self.pipe.ino, Some(FileType::Fifo), 0o600)),
-        }
+        Ok(anon::stat(Device::Pipes, self.pipe.ino, Some(FileType::Fifo), 0o600))
     }
 
     fn set_status_flags(&self, flags: u32) {
@@ -204,10 +228,7 @@ impl File for PipeEnd {
     }
 
     fn proc_name(&self) -> Vec<u8> {
-        match &self.location {
-            Some(inode) => inode.proc_name(),
-            None => format!("pipe:[{}]", self.pipe.ino).into_bytes(),
-        }
+        format!("pipe:[{}]", self.pipe.ino).into_bytes()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -225,7 +246,6 @@ impl Drop for PipeEnd {
                 state.ring.clear();
             }
         }
-        let readers_see = Events::HUP | Events::IN | Events::RDNORM;
-        self.pipe.queue.wake(readers_see | Events::ERR | Events::OUT | Events::WRNORM);
+        self.pipe.wake_all();
     }
 }

@@ -23,9 +23,14 @@ impl Fifo {
         Arc::new(Self { pipe: Pipe::new() })
     }
 
-    /// Opens it through its inode `location`, which answers for its status and name. `flags` are `O_*`;
-    /// `ENXIO` for a writer that does not want to wait while there is no reader.
-    pub fn open(&self, flags: u32, location: Arc<dyn File>) -> Result<Opening> {
+    /// Opens it. `flags` are `O_*`; `ENXIO` for a writer that does not want to wait while there is no reader.
+    pub fn open(&self, flags: u32) -> Result<Opening> {
+        Opening::of(&self.pipe, flags)
+    }
+}
+
+impl Opening {
+    pub(super) fn of(pipe: &Arc<Pipe>, flags: u32) -> Result<Self> {
         let mode = flags & O_ACCMODE;
         let (reads, writes) = match mode {
             O_RDONLY => (true, false),
@@ -35,7 +40,7 @@ impl Fifo {
         };
         let nonblocking = flags & O_NONBLOCK != 0;
         let seen = {
-            let state = self.pipe.state.lock();
+            let state = pipe.state.lock();
             if mode == O_WRONLY && nonblocking && state.readers == 0 {
                 return Err(Errno::ENXIO);
             }
@@ -45,13 +50,11 @@ impl Fifo {
                 _ => None,
             }
         };
-        let end = Arc::new(PipeEnd::open(self.pipe.clone(), reads, writes, Some(location)));
+        let end = Arc::new(PipeEnd::open(pipe.clone(), reads, writes));
         end.set_status_flags(flags);
-        Ok(Opening { end, seen })
+        Ok(Self { end, seen })
     }
-}
 
-impl Opening {
     /// Whether the open call is done; else wait on the file's wait queue and ask again. Dropping the opening gives up.
     pub fn is_complete(&self) -> bool {
         let Some(seen) = self.seen else { return true };

@@ -50,7 +50,7 @@ pub fn set_slave_mode(_index: u32, _permissions: u32) -> Result<()> {
 
 /// The leader of session `sid` has exited: its terminal's foreground group gets SIGHUP and SIGCONT, and the session has
 /// no terminal any more.
-pub fn session_leader_exited(_sid: u32) {}
+pub fn session_ended(_sid: u32) {}
 
 /// What `/proc/PID/stat` shows of a session's controlling terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

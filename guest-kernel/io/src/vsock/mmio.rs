@@ -27,12 +27,16 @@ const FEATURES_OK: u32 = 8;
 /// Bit 32: `VIRTIO_F_VERSION_1`.
 const VERSION_1_IN_WORD_1: u32 = 1;
 
+/// Accesses, for tests.
+#[cfg(test)]
+pub type Log = alloc::sync::Arc<ampoule_kbase::Mutex<alloc::vec::Vec<(usize, Option<u32>)>>>;
+
 /// A register block.
 pub struct Registers {
     at: *mut u8,
     /// Accesses, in order: offset and value written (none: read).
     #[cfg(test)]
-    pub log: alloc::sync::Arc<ampoule_kbase::Mutex<alloc::vec::Vec<(usize, Option<u32>)>>>,
+    pub log: Log,
 }
 
 // SAFETY: registers can be written from any thread; whoever has the block has it alone.

@@ -1,17 +1,13 @@
 //! A virtio-vsock device in the test's own memory: the other side of the driver's queues.
 
 use super::super::header::{HEADER_SIZE, Header, TYPE_STREAM};
-use super::super::mmio::Registers;
+use super::super::mmio::{Log, Registers};
 use super::super::queue::{Descriptor, NEXT, WRITE};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use ampoule_kbase::{Mutex, frames};
+use ampoule_kbase::frames;
 use core::ptr::{copy_nonoverlapping, read_volatile, write_volatile};
-
-/// What the driver did to the registers.
-pub type Log = Arc<Mutex<Vec<(usize, Option<u32>)>>>;
 
 /// One queue, seen by the device.
 #[derive(Clone, Copy, Default, Debug)]
