@@ -3,6 +3,7 @@
 # all that can be prepared at link time is, and Rust takes over in whatever ring SYSCALL leads to.
 
     .section .boot.tables, "aw"
+    .globl boot_pml4, boot_pdpt_low, boot_pdpt_high, boot_pd
     .balign 4096
 boot_pml4:                              # slot 0: identity (start-up only); 257: direct map; 511: the kernel at -2 GiB
     .quad boot_pdpt_low_physical + 7
@@ -93,6 +94,7 @@ start:
     xor %ecx, %ecx
     cpuid
     and $0xe7, %eax
+    xor %ecx, %ecx
     xor %edx, %edx
     xsetbv
     mov $0xc0000080, %ecx               # EFER: NXE, LMA, LME, SCE

@@ -14,6 +14,7 @@
 pub mod context;
 pub mod cpu;
 pub mod interrupt;
+mod memory;
 pub mod trap;
 
 core::arch::global_asm!(include_str!("boot.s"), options(att_syntax, raw));

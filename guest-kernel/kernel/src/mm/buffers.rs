@@ -23,7 +23,7 @@ pub struct UserBuffers {
 }
 
 /// How far a transfer has come.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Mark {
     index: usize,
     /// Bytes done of the buffer at `index`.

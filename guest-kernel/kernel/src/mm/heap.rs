@@ -3,7 +3,7 @@
 use ampoule_kbase::{PAGE_SIZE, frames};
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicBool, Ordering};
-use talc::{DefaultBinning, TalcLock};
+use talc::TalcLock;
 
 /// The least that the heap grows by: 2^4 pages, 64 KiB. Untouched parts of it cost nothing.
 const GROWTH_ORDER: u32 = 4;
@@ -50,4 +50,4 @@ unsafe impl talc::source::Source for FrameSource {
 }
 
 #[global_allocator]
-static HEAP: TalcLock<HeapLock, FrameSource, DefaultBinning> = TalcLock::new(FrameSource);
+static HEAP: TalcLock<HeapLock, FrameSource> = TalcLock::new(FrameSource);

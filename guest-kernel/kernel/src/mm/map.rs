@@ -199,7 +199,8 @@ impl AddressSpace {
         any && narrower
     }
 
-    pub(super) fn check_mapped(&self, start: u64, end: u64) -> Result<()> {
+    /// Whether all of a range is mapped; `ENOMEM` if not.
+    pub fn check_mapped(&self, start: u64, end: u64) -> Result<()> {
         let mut at = start;
         for area in self.overlapping(start, end) {
             if area.start > at {

@@ -27,6 +27,9 @@ use ampoule_kbase::{Errno, OpenFile, Result};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+pub use misc::{RELEASE, VERSION, hostname, set_hostname};
+pub use trace::start as start_trace;
+
 /// The arguments of a call, as they are in the registers.
 pub type Args = [u64; 6];
 

@@ -1,6 +1,7 @@
 //! `execve(2)`: a new program in the current process.
 
 use super::elf::{Executable, Loaded, read_at};
+use super::credentials::Credentials;
 use super::limits::resource;
 use super::process::{Process, Program};
 use super::{current, sched};
@@ -41,8 +42,8 @@ pub struct Request {
 
 /// Runs a program in the current thread. On success the frame is that of the new program.
 pub fn execute(frame: &mut TrapFrame, request: Request) -> Result<()> {
-    let image = Image::build(request)?;
     let this = current();
+    let image = Image::build_for(&this.process, request)?;
     end_other_threads()?;
     let process = &this.process;
     let old = core::mem::replace(&mut *process.memory.lock(), Arc::new(Mutex::new(image.space)));
@@ -59,6 +60,14 @@ pub fn execute(frame: &mut TrapFrame, request: Request) -> Result<()> {
     *frame = TrapFrame::for_program(image.entry, image.stack_pointer);
     fresh_registers();
     Ok(())
+}
+
+/// Loads the first program into a process that has no thread yet; the frame that its thread starts from.
+pub fn load_first(process: &Arc<Process>, request: Request) -> Result<TrapFrame> {
+    let image = Image::build_for(process, request)?;
+    *process.memory.lock() = Arc::new(Mutex::new(image.space));
+    *process.program.lock() = image.program;
+    Ok(TrapFrame::for_program(image.entry, image.stack_pointer))
 }
 
 /// What a fresh program finds in the extended state and the segment bases.
@@ -120,9 +129,10 @@ struct Image {
 }
 
 impl Image {
-    fn build(request: Request) -> Result<Self> {
+    fn build_for(process: &Process, request: Request) -> Result<Self> {
         let (request, executable) = resolve_scripts(request)?;
-        let limits = *current().process.limits.lock();
+        let limits = *process.limits.lock();
+        let credentials = process.credentials.lock().clone();
         let mut space = AddressSpace::new()?;
         space.size_limit = limits.soft(resource::AS);
         space.data_limit = limits.soft(resource::DATA);
@@ -143,7 +153,8 @@ impl Image {
         let set_uid = (stat.mode & 0o4000 != 0).then_some(stat.uid);
         let set_gid = (stat.mode & 0o2010 == 0o2010).then_some(stat.gid);
         let secure = set_uid.is_some() || set_gid.is_some();
-        let stack = Stack { request: &request, loaded: &loaded, base: interpreter.map_or(0, |i| i.base), secure };
+        let base = interpreter.map_or(0, |i| i.base);
+        let stack = Stack { request: &request, loaded: &loaded, base, secure, credentials };
         let (stack_pointer, auxiliary) = stack.write(&mut space)?;
         space.layout.code = loaded.code;
         let base_name = request.path.rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
@@ -223,6 +234,7 @@ struct Stack<'a> {
     loaded: &'a Loaded,
     base: u64,
     secure: bool,
+    credentials: Credentials,
 }
 
 /// Entries of the auxiliary vector (`getauxval(3)`).
@@ -303,7 +315,7 @@ impl Stack<'_> {
 
     fn auxiliary(&self, space: &mut AddressSpace, random: u64, platform: u64, name: u64) -> Result<Vec<[u64; 2]>> {
         use auxiliary as at;
-        let credentials = current().process.credentials.lock().clone();
+        let credentials = &self.credentials;
         let hwcap = core::arch::x86_64::__cpuid(1).edx;
         // The kernel's own frame on top of the extended state, as Linux counts it.
         let signal_stack = context::xsave_size() as u64 + 1024;

@@ -18,7 +18,7 @@ pub mod thread;
 pub mod wait;
 
 pub use process::Process;
-pub use sched::{active_root, before_user, block_on, current, first_run, sleep_on};
+pub use sched::{active_root, before_user, current, first_run};
 pub use thread::Thread;
 
 use core::sync::atomic::Ordering;
