@@ -72,7 +72,7 @@ fn signals_reach_the_group_or_the_process() {
     let mut guest = Guest::start();
     for (target, both) in [(SignalTarget::Group, true), (SignalTarget::Process, false)] {
         let wait = if both { "wait;" } else { "" };
-        let child = "sh -c 'trap \"echo child\" TERM; echo ready; sleep 100'";
+        let child = "sh -c 'trap \"echo child; exit\" TERM; echo ready; while :; do sleep 0.01; done'";
         guest.launch(sh(1, &format!("trap '{wait} echo parent; exit 5' TERM; {child} & wait")));
         guest.next();
         guest.send(&HostMessage::Signal { job: job(1), signo: 15, target });
