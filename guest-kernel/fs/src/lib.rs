@@ -29,6 +29,8 @@ pub mod erofs;
 pub mod locks;
 pub mod proc;
 pub mod special;
+#[cfg(test)]
+mod testing;
 pub mod vfs;
 pub mod volume;
 
