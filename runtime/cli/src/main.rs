@@ -1,2 +1,65 @@
-//! ampoule.
-fn main() {}
+//! `ampoule`: runs commands in microVMs that start in milliseconds and leave nothing behind.
+//!
+//! - [`args`]: the command line, typed.
+//! - [`run`]: `run` and `shell`, on top of `ampoule-engine`.
+//! - [`image`]: the images and their local store, on top of `ampoule-rootfs`.
+//! - [`doctor`]: what this machine can do.
+//! - [`embedded`]: the kernel, VMM and images that are built into this program.
+
+mod args;
+mod doctor;
+mod embedded;
+mod image;
+mod run;
+mod version;
+
+use ampoule_engine::{Nanos, OWN_FAILURE};
+use args::{Cli, Command};
+use clap::{CommandFactory, Parser};
+use std::io::Write;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let start = Nanos::now();
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return refuse(&error),
+    };
+    let result = match command {
+        Command::Run(args) => return run::run(*args, run::Kind::Command, start),
+        Command::Shell(args) => return run::run(*args, run::Kind::Shell, start),
+        Command::Doctor(args) => return doctor::doctor(args.json),
+        Command::Image(command) => image::image(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "ampoule", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Version(args) => version::version(args.json),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what is wrong with the command line, or the help that it asks for.
+///
+/// What runs commands keeps 125 for itself, also here, as docker, env and timeout do; 2 could be the command's.
+fn refuse(error: &clap::Error) -> ExitCode {
+    // There is nobody to tell if it fails.
+    let _ = error.print();
+    let runs = std::env::args_os().nth(1).is_some_and(|command| command == "run" || command == "shell");
+    match error.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if runs => ExitCode::from(OWN_FAILURE),
+        _ => ExitCode::from(2),
+    }
+}
+
+/// Says on standard error what went wrong, in one write.
+fn complain(sentence: &str) {
+    let _ = std::io::stderr().write_all(format!("ampoule: {sentence}\n").as_bytes());
+}

@@ -72,6 +72,17 @@ impl HostFile {
         &self.path
     }
 
+    /// Another descriptor of the content, for writing in other ways than by appending.
+    pub fn file(&mut self) -> Result<OwnedFd, HostFileError> {
+        self.create()?;
+        let failed = || self.failed("write to", Errno::BADF);
+        let content = self.content.as_ref().ok_or_else(failed)?;
+        content
+            .file
+            .try_clone()
+            .map_err(|error| self.failed("write to", Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+    }
+
     /// Appends to the content.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), HostFileError> {
         self.create()?;

@@ -1,0 +1,100 @@
+//! What a sandbox is booted from: built in, or the user's own.
+
+use crate::embedded::Embedded;
+use crate::image::store::{ImageName, Store};
+use ampoule_engine::{Artifact, VmmProgram};
+use ampoule_rootfs::{Image, Options, Source};
+use anyhow::{Context, Result, bail};
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Names a VMM to use in the place of the built-in one.
+const VMM_VARIABLE: &str = "AMPOULE_VMM";
+
+/// The VMM's program.
+pub fn vmm() -> Result<VmmProgram> {
+    match std::env::var_os(VMM_VARIABLE) {
+        Some(path) => Ok(VmmProgram::File(path.into())),
+        None => Ok(VmmProgram::load(&Embedded::Vmm.artifact()?)?),
+    }
+}
+
+/// The image with the agent.
+pub fn agent() -> Result<Artifact> {
+    Embedded::AgentImage.artifact()
+}
+
+/// The guest kernel. Whether a file is a kernel, the VMM will say.
+pub fn kernel(path: Option<&Path>) -> Result<Artifact> {
+    let Some(path) = path else { return Embedded::Kernel.artifact() };
+    let name = || format!("kernel {}", path.display());
+    let file = File::open(path).with_context(name)?;
+    let metadata = file.metadata().with_context(name)?;
+    if !metadata.is_file() || metadata.len() == 0 {
+        bail!("{} is not a file with a kernel in it", name());
+    }
+    Ok(Artifact::new(&name(), Arc::new(file.into()), 0, metadata.len()))
+}
+
+/// The root image: a name in the store, an image file or a directory.
+pub fn root(image: Option<&OsStr>) -> Result<Artifact> {
+    let Some(image) = image else { return Embedded::RootImage.artifact() };
+    let path = locate(image)?;
+    match path.is_dir() {
+        true => build(&path),
+        false => open(&path),
+    }
+}
+
+/// A word with a slash is a path. Else a name in the store goes before a path.
+fn locate(image: &OsStr) -> Result<PathBuf> {
+    let path = Path::new(image);
+    if image.as_bytes().contains(&b'/') {
+        return Ok(path.to_owned());
+    }
+    let store = Store::open_default();
+    let named = image.to_str().and_then(|name| ImageName::parse(name).ok());
+    if let (Ok(store), Some(name)) = (&store, &named) {
+        let stored = store.path(name);
+        if stored.exists() {
+            return Ok(stored);
+        }
+    }
+    match path.exists() {
+        true => Ok(path.to_owned()),
+        false => bail!(
+            "there is no image {}: neither in the local store (see `ampoule image ls`) nor as a file or directory",
+            path.display()
+        ),
+    }
+}
+
+/// Opens an image file, having looked whether it is one.
+fn open(path: &Path) -> Result<Artifact> {
+    let name = format!("image {}", path.display());
+    let file = File::open(path).with_context(|| name.clone())?;
+    let image = Image::open(file).with_context(|| name.clone())?;
+    let len = image.bytes();
+    Ok(Artifact::new(&name, Arc::new(image.into_inner().into()), 0, len))
+}
+
+/// Builds an image of a directory, in memory.
+fn build(path: &Path) -> Result<Artifact> {
+    let name = format!("image of {}", path.display());
+    let mut memory: File =
+        memfd_create("ampoule-image", MemfdFlags::CLOEXEC).context("cannot create a memfd")?.into();
+    let source = Source::Directory(path.to_owned());
+    let info = ampoule_rootfs::build(
+        source,
+        &mut memory,
+        Options::default(),
+        Box::new(|_| ControlFlow::Continue(())),
+    )
+    .with_context(|| name.clone())?;
+    Ok(Artifact::new(&name, Arc::new(memory.into()), 0, info.bytes))
+}

@@ -1,0 +1,212 @@
+//! The command line resolved: defaults from the policy, files opened, everything checked that can be.
+
+use super::Kind;
+use super::images;
+use crate::args::{EnvArg, InputArg, OutputArg, RunArgs, parse_env_file};
+use ampoule_engine::attach::{InputFile, JobSpec, OutputFile, Streams, terminal_size};
+use ampoule_engine::stdio::{Sink, Source};
+use ampoule_engine::{Artifact, Console, HostFile, Manner, SandboxConfig, VmmProgram};
+use ampoule_policies::{Deadlines, Mib, Policy};
+use ampoule_protocol::{CBytes, EnvVar, Input, Stdio, TtySize};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::stdio::{stderr, stdin, stdout};
+use rustix::termios::isatty;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// What `ampoule shell` runs.
+const SHELL: &str = "/bin/sh";
+/// Size of a terminal that does not know its own.
+const DEFAULT_SIZE: TtySize = TtySize { rows: 24, cols: 80 };
+/// Largest input that is not a regular file, in bytes.
+const MAX_STREAMED_INPUT: u64 = 1 << 30;
+
+/// Everything that is needed to run a command.
+pub struct Request {
+    kernel: Artifact,
+    root: Artifact,
+    memory: Mib,
+    cmdline: String,
+    console: Console,
+    deadlines: Deadlines,
+    /// The job.
+    pub job: JobSpec,
+    /// Its streams.
+    pub streams: Streams,
+    /// The terminal that is to be raw meanwhile.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Request {
+    /// Resolves the command line.
+    pub fn new(args: RunArgs, kind: Kind) -> Result<Self> {
+        let policy = policy(args.policy.as_deref())?;
+        let tty = args.tty || (kind == Kind::Shell && !args.json);
+        let env = environment(args.env, &args.env_file, tty)?;
+        let terminal = if tty { terminal()? } else { None };
+        let (stdio, source) = stdin_and_stdio(tty, terminal.as_ref())?;
+        let guest_log = args.console || args.trace;
+        let job = JobSpec {
+            argv: command(args.command, kind)?,
+            env,
+            cwd: args.workdir,
+            user: args.user,
+            stdio,
+            inputs: args.input.into_iter().map(input).collect::<Result<_>>()?,
+            outputs: args.output.into_iter().map(output).collect::<Result<_>>()?,
+            timeout: args.timeout.unwrap_or(policy.deadlines.job),
+            kill_grace: policy.deadlines.kill_grace,
+            output_limit: policy.limits.output_file,
+            manner: if args.json || args.timings { Manner::Terminate } else { Manner::Kill },
+        };
+        let (out, err) = match args.json {
+            true => (Sink::memory(policy.limits.capture), Sink::memory(policy.limits.capture)),
+            false => (sink(stdout())?, sink(stderr())?),
+        };
+        let log = if guest_log { Some(sink(stderr())?) } else { None };
+        Ok(Self {
+            kernel: images::kernel(args.kernel.as_deref())?,
+            root: images::root(args.image.as_deref())?,
+            memory: args.memory.unwrap_or(policy.machine.memory),
+            cmdline: if args.trace { "ampoule.trace".to_owned() } else { String::new() },
+            console: if guest_log { Console::Stream } else { Console::Off },
+            deadlines: policy.deadlines,
+            job,
+            streams: Streams {
+                stdin: source,
+                stdout: out,
+                stderr: err,
+                log,
+                terminal: duplicate_all(terminal.as_ref())?,
+            },
+            terminal: terminal.filter(|_| isatty(stdin())),
+        })
+    }
+
+    /// The sandbox to run it in.
+    pub fn config<'a>(&self, vmm: &'a VmmProgram) -> Result<SandboxConfig<'a>> {
+        Ok(SandboxConfig {
+            vmm,
+            kernel: self.kernel.clone(),
+            root: self.root.clone(),
+            agent: images::agent()?,
+            memory: self.memory,
+            cmdline: self.cmdline.clone(),
+            console: self.console,
+            deadlines: self.deadlines,
+        })
+    }
+}
+
+fn policy(name: Option<&Path>) -> Result<Policy> {
+    match name {
+        None => Policy::builtin().map_err(anyhow::Error::from),
+        Some(name) if name == Path::new("default") => Policy::builtin().map_err(anyhow::Error::from),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("policy {}", file.display()))?;
+            Policy::parse(&text).with_context(|| format!("policy {}", file.display()))
+        }
+    }
+}
+
+fn command(words: Vec<std::ffi::OsString>, kind: Kind) -> Result<Vec<CBytes>> {
+    let words: Vec<CBytes> = words
+        .into_iter()
+        .map(|word| CBytes::new(word.into_vec()).context("the command"))
+        .collect::<Result<_>>()?;
+    match (words.is_empty(), kind) {
+        (false, _) => Ok(words),
+        (true, Kind::Shell) => Ok(vec![CBytes::new(SHELL)?]),
+        (true, Kind::Command) => bail!("no command was given, as in `ampoule run -- echo hello`"),
+    }
+}
+
+/// Later ones go before earlier ones, single ones before files.
+fn environment(single: Vec<EnvArg>, files: &[std::path::PathBuf], tty: bool) -> Result<Vec<EnvVar>> {
+    let mut args = Vec::new();
+    if tty {
+        args.push(EnvArg::Inherit("TERM".into()));
+    }
+    for file in files {
+        let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let vars = parse_env_file(&content).map_err(|why| anyhow!("{}: {why}", file.display()))?;
+        args.extend(vars);
+    }
+    args.extend(single);
+    let resolve =
+        |arg: EnvArg| arg.resolve(|name| std::env::var_os(name)).map_err(|why| anyhow!("--env: {why}"));
+    args.into_iter().filter_map(|arg| resolve(arg).transpose()).collect()
+}
+
+fn input(arg: InputArg) -> Result<InputFile> {
+    let name = arg.host.display();
+    let file = File::open(&arg.host).with_context(|| format!("cannot open {name}"))?;
+    let metadata = file.metadata().with_context(|| format!("cannot look at {name}"))?;
+    if metadata.is_dir() {
+        bail!("{name} is a directory; --input copies files");
+    }
+    let mode = u16::try_from(metadata.permissions().mode() & 0o777).unwrap_or(0o644);
+    let file = match metadata.is_file() {
+        true => file,
+        // A pipe may keep us waiting: that is for now, while Ctrl-C still ends this process.
+        false => slurp(file).with_context(|| format!("cannot read {name}"))?,
+    };
+    Ok(InputFile { file, host: arg.host, guest: arg.guest, mode })
+}
+
+/// The content of something that is not a regular file, as a file in memory.
+fn slurp(file: File) -> Result<File> {
+    let mut memory: File = memfd_create("ampoule-input", MemfdFlags::CLOEXEC)?.into();
+    let len = std::io::copy(&mut file.take(MAX_STREAMED_INPUT + 1), &mut memory)?;
+    if len > MAX_STREAMED_INPUT {
+        bail!("it has more than {} MiB", MAX_STREAMED_INPUT >> 20);
+    }
+    memory.rewind()?;
+    Ok(memory)
+}
+
+fn output(arg: OutputArg) -> Result<OutputFile> {
+    Ok(OutputFile { guest: arg.guest, host: HostFile::new(&arg.host)? })
+}
+
+/// The user's terminal, if there is one among the standard streams.
+fn terminal() -> Result<Option<OwnedFd>> {
+    let fd = [stdin(), stdout(), stderr()].into_iter().find(|fd| isatty(fd));
+    fd.map(duplicate).transpose()
+}
+
+fn stdin_and_stdio(tty: bool, terminal: Option<&OwnedFd>) -> Result<(Stdio, Option<Source>)> {
+    if !tty && is_dev_null(stdin()) {
+        return Ok((Stdio::Pipes { stdin: Input::Null }, None));
+    }
+    let stdio = match tty {
+        true => Stdio::Tty(terminal.and_then(terminal_size).unwrap_or(DEFAULT_SIZE)),
+        false => Stdio::Pipes { stdin: Input::Stream },
+    };
+    let source = Source::new(duplicate(stdin())?).context("cannot use standard input")?;
+    Ok((stdio, Some(source)))
+}
+
+fn is_dev_null(fd: BorrowedFd<'_>) -> bool {
+    let null = rustix::fs::makedev(1, 3);
+    rustix::fs::fstat(fd).is_ok_and(|stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device() && stat.st_rdev == null
+    })
+}
+
+fn sink(fd: BorrowedFd<'_>) -> Result<Sink> {
+    Sink::file(duplicate(fd)?).context("cannot use a standard stream")
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3).context("cannot duplicate a standard stream")
+}
+
+fn duplicate_all(fd: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
+    fd.map(|fd| fd.try_clone().context("cannot duplicate the terminal")).transpose()
+}
