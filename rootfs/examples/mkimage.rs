@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ampoule_rootfs::{
-    Error, ImageBuilder, ImageInfo, Options, Source, Times, add_agent_tree, add_default_tree, build,
+    Error, ImageBuilder, ImageInfo, Options, Source, Times, add_agent_tree, add_default_tree, build_file,
 };
 
 const USAGE: &str = "usage: mkimage DIR|TAR OUT | mkimage --default BUSYBOX OUT | mkimage --agent AGENT OUT";
@@ -36,20 +36,22 @@ fn main() -> ExitCode {
 }
 
 fn make(mode: &str, input: &Path, output: &Path) -> Result<ImageInfo, Error> {
-    let mut file = File::create(output).map_err(Error::Output)?;
+    let create = || File::create(output).map_err(Error::Output);
     let options = Options { times: Times::from_env(), ..Options::default() };
     match mode {
         "--default" => {
+            let mut file = create()?;
             let mut builder = ImageBuilder::new(&mut file, options)?;
             add_default_tree(&mut builder, input)?;
             builder.finish()
         }
         "--agent" => {
             let agent = fs::read(input).map_err(Error::Input)?;
+            let mut file = create()?;
             let mut builder = ImageBuilder::new(&mut file, options)?;
             add_agent_tree(&mut builder, &agent)?;
             builder.finish()
         }
-        _ => build(Source::from_path(input)?, &mut file, options, Box::new(|_| ControlFlow::Continue(()))),
+        _ => build_file(Source::from_path(input)?, output, options, Box::new(|_| ControlFlow::Continue(()))),
     }
 }

@@ -82,6 +82,12 @@ pub enum Error {
         /// The source, made safe to print.
         path: String,
     },
+    /// An image was to be put where something else than a file is.
+    #[error("{path} is there already and is no regular file")]
+    NotReplaceable {
+        /// The place, made safe to print.
+        path: String,
+    },
     /// A file turned into something else between being listed and being opened.
     #[error("{path} was replaced while it was read")]
     Changed {

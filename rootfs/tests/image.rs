@@ -13,6 +13,7 @@ use ampoule_rootfs::{
 };
 use common::{build_image, extract, tool};
 use proptest::prelude::*;
+use sha2::Digest;
 
 fn problem(bytes: &[u8]) -> ImageProblem {
     match Image::open(bytes) {
@@ -35,6 +36,20 @@ fn sample() -> Vec<u8> {
     }
     builder.finish().expect("an image");
     image
+}
+
+/// The format is a promise: what one version builds, the next one builds again, bit for bit.
+#[test]
+fn images_do_not_change_between_versions() {
+    let image = sample();
+    let digest =
+        Image::open(image.as_slice()).expect("an image").digest(&Limits::default()).expect("a digest");
+    let hexadecimal = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hexadecimal(&digest), "055396bdcfa573c9199d2300a415981cbeb73c7ebed3a1d41da7bc17fd96a4e9");
+    assert_eq!(
+        hexadecimal(&sha2::Sha256::digest(&image)),
+        "efec0a28506514cbf4da30cce54b682de4f497872114b44e1e77cb6bff32ac91"
+    );
 }
 
 #[test]

@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::Command;
 
 use ampoule_rootfs::{
-    Error, Image, ImageInfo, Limits, ListedEntry, ListedKind, Options, Source, Special, Time,
+    Error, Image, ImageBuilder, ImageInfo, Limits, ListedEntry, ListedKind, Options, Source, Special, Time,
 };
 use common::tarball::{Header, Tarball};
 use common::{build_image, extract, set_all_mtimes, tool, try_build};
+use proptest::prelude::*;
 
 fn source(archive: Vec<u8>) -> Source<'static> {
     Source::Tar(Box::new(Cursor::new(archive)))
@@ -181,7 +182,7 @@ fn the_last_entry_of_a_name_wins() {
     assert_eq!(kind(b"/x"), Some(ListedKind::Directory));
     assert_eq!(kind(b"/e"), Some(ListedKind::File));
     let mut image = Vec::new();
-    let mut builder = ampoule_rootfs::ImageBuilder::new(&mut image, Options::default()).expect("a builder");
+    let mut builder = ImageBuilder::new(&mut image, Options::default()).expect("a builder");
     builder.add(source(archive())).expect("the archive");
     builder.finish().expect("an image");
     assert!(
@@ -340,9 +341,53 @@ fn endless_archives_end() {
         let mut image = Vec::new();
         let limits = Limits { entries: 1000, image_bytes: 64 << 20, ..Limits::default() };
         let mut builder =
-            ampoule_rootfs::ImageBuilder::new(&mut image, Options { limits, ..Options::default() })
-                .expect("a builder");
+            ImageBuilder::new(&mut image, Options { limits, ..Options::default() }).expect("a builder");
         let result = builder.add(Source::Tar(Box::new(Endless(entry.unfinished(), 0))));
         assert!(matches!(result, Err(Error::Limit { .. } | Error::BadTar { .. })), "{result:?}");
+    }
+}
+
+proptest! {
+    /// Whatever is changed in an archive: an image or an error, no panic.
+    #[test]
+    fn damaged_archives_do_no_harm(
+        changes in prop::collection::vec((0usize..20_000, prop_oneof![Just(0u8), Just(b'7'), any::<u8>()]), 1..10),
+        seal in any::<bool>(),
+    ) {
+        let mut archive = Tarball::default()
+            .pax(&[("path", "a/long/name"), ("mtime", "1.5"), ("GNU.sparse.size", "2000"), ("GNU.sparse.map", "0,10,1000,5")])
+            .file(b"f", b"fifteen bytes!!")
+            .entry(Header::new(b'L', b"././@LongLink", 12), b"another/name\0")
+            .symlink(b"x", b"y")
+            .entry(
+                Header::new(b'S', b"s", 3).with(386, b"00000000002\x0000000000003\0").with(483, b"00000000144\0"),
+                b"abc",
+            )
+            .hard_link(b"h", b"s")
+            .finish();
+        for (at, value) in changes {
+            let place = at % archive.len();
+            archive[place] = value;
+        }
+        if seal {
+            // With their checksums right, more of the damage is looked at.
+            archive.chunks_exact_mut(512).for_each(reseal);
+        }
+        let mut image = Vec::new();
+        let limits = Limits { image_bytes: 8 << 20, ..Limits::default() };
+        let mut builder = ImageBuilder::new(&mut image, Options { limits, ..Options::default() }).expect("a builder");
+        if builder.add(source(archive)).is_ok() {
+            builder.finish().expect("an image");
+            Image::open(image.as_slice()).expect("an image").verify(&limits).expect("a sound image");
+        }
+    }
+}
+
+/// Sets the checksum of what looks like a header.
+fn reseal(block: &mut [u8]) {
+    if block[257..262] == *b"ustar" {
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
     }
 }

@@ -28,7 +28,8 @@ fn erofs_tool(name: &str, arguments: &[&std::ffi::OsStr]) -> Output {
 
 /// Has `fsck.erofs` check an image and extract it to `to`, which must not be there.
 pub fn extract(image: &Path, to: &Path) {
-    extract_with("--preserve", image, to);
+    // Only root may give files away.
+    extract_with(if is_root() { "--preserve-owner" } else { "--no-preserve-owner" }, image, to);
 }
 
 /// Like [`extract`], with all permissions but without owners.

@@ -62,7 +62,7 @@ impl Tarball {
     }
 
     pub fn directory(self, name: &[u8]) -> Self {
-        self.entry(Header::new(b'5', name, 0), b"")
+        self.entry(Header::new(b'5', name, 0).with(100, b"0000755\0"), b"")
     }
 
     pub fn symlink(self, name: &[u8], target: &[u8]) -> Self {
