@@ -341,9 +341,7 @@ impl Stack<'_> {
             [at::PLATFORM, platform],
             [at::MINSIGSTKSZ, signal_stack],
         ];
-        if let Some(vdso) = crate::time::vdso::map(space)? {
-            vector.push([at::SYSINFO_EHDR, vdso]);
-        }
+        vector.push([at::SYSINFO_EHDR, crate::time::vdso::map(space)?]);
         vector.push([0, 0]);
         Ok(vector)
     }

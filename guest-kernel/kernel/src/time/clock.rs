@@ -37,6 +37,7 @@ pub fn realtime_ns() -> u64 {
 /// Sets the time of day.
 pub fn set_realtime(ns: u64) {
     WALL_OFFSET.store(ns.wrapping_sub(monotonic_ns()) as i64, Ordering::Relaxed);
+    super::vdso::update();
 }
 
 /// The counter's value at a monotonic time.
