@@ -24,7 +24,10 @@ macro_rules! plain {
     )* };
 }
 
-plain!(u8, u16, u32, u64, i32, i64, [u32; 2], [i32; 2], [u64; 2], [u64; 3], [u64; 4], [u64; 16], [i64; 2], [i64; 4], [u8; 65]);
+plain!(u8, u16, u32, u64, i32, i64);
+
+// SAFETY: an array of plain values is plain.
+unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
 /// Makes `length` bytes at `address` accessible in the current program.
 pub fn check(address: u64, length: usize, access: Access) -> Result<()> {
