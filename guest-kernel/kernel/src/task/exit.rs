@@ -6,6 +6,7 @@ use super::thread::Thread;
 use super::{current, futex};
 use crate::mm::user;
 use crate::signal::{self, SignalInfo};
+use ampoule_kfs::locks;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{SIGCHLD, SIGCONT, SIGHUP};
@@ -78,8 +79,7 @@ fn end_process(process: &Arc<Process>) {
     }
     process.timers.lock().cancel_all();
     release_memory(process);
-    let files = core::mem::take(&mut *process.files.lock());
-    drop(files);
+    close_files(process);
     hand_over_children(process);
     leave_session(process);
     *process.exit_status.lock() = Some(status);
@@ -93,6 +93,18 @@ fn release_memory(process: &Process) {
     if let Some(nothing) = process::no_memory() {
         let old = core::mem::replace(&mut *process.memory.lock(), nothing);
         drop(old);
+    }
+}
+
+/// Record locks go with the process, whoever else holds the descriptions.
+fn close_files(process: &Process) {
+    let files = core::mem::take(&mut *process.files.lock());
+    let open: alloc::vec::Vec<_> = {
+        let table = files.lock();
+        table.numbers().into_iter().filter_map(|fd| Some(table.get(fd).ok()?.open.clone())).collect()
+    };
+    for description in &open {
+        locks::release_records(description, locks::Owner::Process(u64::from(process.pid)));
     }
 }
 
