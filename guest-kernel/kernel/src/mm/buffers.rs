@@ -2,8 +2,8 @@
 
 use super::USER_END;
 use super::user::{read, read_bytes, write_bytes};
-use ampoule_kbase::{Errno, Result, Sink, Source};
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Result, Sink, Source};
 
 /// The most that one call transfers: as Linux, `MAX_RW_COUNT`.
 pub const MAX_TRANSFER: usize = 0x7fff_f000;

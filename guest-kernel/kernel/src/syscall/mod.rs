@@ -4,22 +4,40 @@
 //! A handler parses its flags first (unknown ones: `EINVAL`), touches the program's memory only through `mm::user`, and
 //! returns a `Result`. No handler ends a thread: whatever is on its stack is dropped, and the end comes on the way back.
 
+mod ancillary;
+mod attributes;
+mod copy;
+mod directory;
 mod epoll;
+mod events;
+mod fcntl;
 mod fdops;
+pub mod handle;
 mod io;
+pub mod locks;
 mod memory;
+mod message;
 mod misc;
 mod mount;
+mod names;
 pub mod path;
 mod poll;
 mod process;
 mod scheduling;
+mod select;
 mod signals;
 mod socket;
+mod socket_transfer;
+mod sockopt;
+mod splice;
 mod status;
+mod sync;
 mod time;
+mod timeouts;
 mod trace;
+mod transfer;
 mod users;
+mod waiting;
 
 use crate::arch::trap::TrapFrame;
 use crate::task::current;
@@ -69,15 +87,27 @@ pub const fn frame_call(
 }
 
 const MAX_CALLS: usize = 512;
-const FAMILIES: [&[Call]; 16] = [
+const FAMILIES: &[&[Call]] = &[
     io::CALLS,
+    copy::CALLS,
+    splice::CALLS,
     fdops::CALLS,
+    fcntl::CALLS,
+    locks::CALLS,
+    sync::CALLS,
     path::CALLS,
+    names::CALLS,
+    directory::CALLS,
     status::CALLS,
+    attributes::CALLS,
     mount::CALLS,
     poll::CALLS,
+    select::CALLS,
     epoll::CALLS,
+    events::CALLS,
     socket::CALLS,
+    sockopt::CALLS,
+    message::CALLS,
     memory::CALLS,
     process::CALLS,
     scheduling::CALLS,
@@ -144,8 +174,7 @@ pub fn dispatch(frame: &mut TrapFrame) {
 
 /// What a descriptor of the current process names.
 pub fn file(fd: u64) -> Result<Arc<OpenFile>> {
-    let files = current().process.files();
-    let open = files.lock().get(fd as i32)?.open.clone();
+    let open = current().process.files.lock().lock().get(fd as i32)?.open.clone();
     Ok(open)
 }
 

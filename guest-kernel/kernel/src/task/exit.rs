@@ -6,7 +6,6 @@ use super::thread::Thread;
 use super::{current, futex};
 use crate::mm::user;
 use crate::signal::{self, SignalInfo};
-use ampoule_kfs::locks;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{SIGCHLD, SIGCONT, SIGHUP};
@@ -99,13 +98,7 @@ fn release_memory(process: &Process) {
 /// Record locks go with the process, whoever else holds the descriptions.
 fn close_files(process: &Process) {
     let files = core::mem::take(&mut *process.files.lock());
-    let open: alloc::vec::Vec<_> = {
-        let table = files.lock();
-        table.numbers().into_iter().filter_map(|fd| Some(table.get(fd).ok()?.open.clone())).collect()
-    };
-    for description in &open {
-        locks::release_records(description, locks::Owner::Process(u64::from(process.pid)));
-    }
+    crate::syscall::locks::process_ended(process.pid, &files);
 }
 
 /// Children go to the nearest subreaper, or to the first process.

@@ -1,0 +1,127 @@
+//! What connects the file systems with the rest: FIFOs, terminals and the console behind device numbers, path names of
+//! sockets, signals behind `signalfd`.
+
+use crate::signal::{SI_TIMER, SignalInfo};
+use crate::syscall::handle;
+use crate::task::{current, sched};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use ampoule_kbase::{Errno, File, FileType, OpenFile, Result};
+use ampoule_kfs::dev::{pts_number, split_device_number};
+use ampoule_kfs::special::SpecialFile;
+use ampoule_kfs::vfs::{Access, Credentials, Follow};
+use ampoule_kfs::{Slot, SpecialFiles};
+use ampoule_kio::console::Console;
+use ampoule_kio::event::{self, Signals};
+use ampoule_kio::pipe::{Fifo, Opening, PipeEnd};
+use ampoule_kio::tty;
+use ampoule_kio::unix::{self, Binding, Names};
+
+struct Kernel;
+
+/// Makes it all known. Called once, before the first program runs.
+pub fn install() {
+    ampoule_kfs::install(&Kernel);
+    unix::install_names(&Kernel);
+    event::install_signals(&Kernel);
+}
+
+fn opened(opening: Opening) -> SpecialFile {
+    let file = opening.file();
+    if opening.is_complete() {
+        return file.into();
+    }
+    SpecialFile { file, complete: Some(Box::new(move || opening.is_complete())) }
+}
+
+impl SpecialFiles for Kernel {
+    fn open_fifo(&self, slot: &Slot, flags: u32, _place: &Arc<dyn File>) -> Result<SpecialFile> {
+        let fifo = slot.get_or_make(Fifo::new).ok_or(Errno::ENXIO)?;
+        Ok(opened(fifo.open(flags)?))
+    }
+
+    fn open_char_device(&self, device: u64, flags: u32, _place: &Arc<dyn File>) -> Result<SpecialFile> {
+        let file = match split_device_number(device) {
+            (5, 0) => tty::open_controlling(flags)?,
+            (5, 1) => Console::new(),
+            (5, 2) => tty::open_master(flags)?,
+            _ => tty::open_slave(pts_number(device)?, flags)?,
+        };
+        Ok(file.into())
+    }
+
+    fn reopen(&self, open: &Arc<OpenFile>, flags: u32) -> Result<SpecialFile> {
+        match PipeEnd::of(&*open.file) {
+            Some(end) => Ok(opened(end.reopen(flags)?)),
+            None => Err(Errno::ENXIO),
+        }
+    }
+}
+
+impl Names for Kernel {
+    fn bind(&self, path: &[u8], binding: Arc<Binding>) -> Result<()> {
+        let context = handle::context();
+        let mode = FileType::Socket as u32 | 0o777;
+        let place = context.mknod(&context.cwd, path, mode, 0).map_err(|error| match error {
+            Errno::EEXIST => Errno::EADDRINUSE,
+            error => error,
+        })?;
+        place.inode().slot().ok_or(Errno::EPERM)?.set(binding);
+        Ok(())
+    }
+
+    fn find(&self, path: &[u8]) -> Result<Arc<Binding>> {
+        let context = handle::context();
+        let place = context.resolve(&context.cwd, path, Follow::Last)?;
+        Credentials::current().check(&place.attributes(), Access::WRITE)?;
+        let attached = place.inode().slot().and_then(Slot::get).ok_or(Errno::ECONNREFUSED)?;
+        attached.downcast().map_err(|_| Errno::ECONNREFUSED)
+    }
+}
+
+impl Signals for Kernel {
+    fn pending(&self, mask: u64) -> bool {
+        sched::try_current().is_some_and(|this| {
+            let own = this.signals.lock().pending.set();
+            (own | this.process.pending.lock().set()) & mask != 0
+        })
+    }
+
+    fn dequeue(&self, mask: u64) -> Option<event::SignalInfo> {
+        let this = current();
+        let mut signals = this.signals.lock();
+        let info = signals.pending.take(mask).or_else(|| this.process.pending.lock().take(mask))?;
+        Some(signalfd_record(&info))
+    }
+}
+
+/// `struct signalfd_siginfo`.
+fn signalfd_record(info: &SignalInfo) -> event::SignalInfo {
+    let [first, second, third, _] = info.fields;
+    let mut record = [0; 128];
+    let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &info.signo.to_ne_bytes());
+    put(4, &info.errno.to_ne_bytes());
+    put(8, &info.code.to_ne_bytes());
+    match info.code {
+        SI_TIMER => {
+            put(24, &(first as u32).to_ne_bytes());
+            put(32, &((first >> 32) as u32).to_ne_bytes());
+            put(44, &(second as u32).to_ne_bytes());
+            put(48, &second.to_ne_bytes());
+        }
+        _ => {
+            put(12, &(first as u32).to_ne_bytes());
+            put(16, &((first >> 32) as u32).to_ne_bytes());
+            // A child's status, or the value of `sigqueue`.
+            if info.signo == linux_raw_sys::general::SIGCHLD && info.code > 0 {
+                put(40, &(second as u32).to_ne_bytes());
+                put(56, &third.to_ne_bytes());
+            } else {
+                put(44, &(second as u32).to_ne_bytes());
+                put(48, &second.to_ne_bytes());
+            }
+        }
+    }
+    record
+}
