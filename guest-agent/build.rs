@@ -10,6 +10,7 @@ fn main() {
         // Few pages: no hole between segments, no page of relocations to protect, no tables for unwinding.
         "-Wl,-z,noseparate-code",
         "-Wl,-z,norelro",
+        "-Wl,-z,keep-text-section-prefix",
         "-Wl,--no-eh-frame-hdr",
         "-Wl,--build-id=none",
     ] {

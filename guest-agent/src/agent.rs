@@ -122,7 +122,9 @@ impl Agent {
         let mut events = [MaybeUninit::uninit(); MAX_EVENTS];
         let mut busy = 0;
         loop {
-            self.pump_transfers()?;
+            if !self.transfers.is_empty() {
+                self.pump_transfers()?;
+            }
             self.settle()?;
             self.host.flush()?;
             if self.is_stopped() {
@@ -193,10 +195,8 @@ impl Agent {
         }
     }
 
+    #[cold]
     fn pump_transfers(&mut self) -> Result<(), Fatal> {
-        if self.transfers.is_empty() {
-            return Ok(());
-        }
         self.need_scratch();
         let mut over = Vec::new();
         for (&file, transfer) in &mut self.transfers {
@@ -249,22 +249,11 @@ impl Agent {
         if self.draining == 0 {
             return Ok(());
         }
-        let now = clock::monotonic_ns();
         let draining = self.jobs.values().filter(|job| job.phase != Phase::Running);
         let draining: Vec<_> = draining.map(|job| (job.id, job.pid, job.deadline_ns())).collect();
         for (id, pid, deadline) in draining {
-            match deadline {
-                // Others still write. That is enough.
-                Some(deadline) if deadline <= now => {
-                    self.kill_leftovers(pid);
-                    self.jobs.get_mut(&id).into_iter().for_each(Job::limit_output);
-                }
-                Some(_) => {}
-                // The pipe, now without a writer, may be empty: no event will tell.
-                None => {
-                    self.pump(id, Output::Stdout)?;
-                    self.pump(id, Output::Stderr)?;
-                }
+            if self.jobs.get(&id).is_some_and(|job| job.result().is_none()) {
+                self.hurry(id, pid, deadline)?;
             }
             let Some(result) = self.jobs.get(&id).and_then(Job::result) else { continue };
             self.kill_leftovers(pid);
@@ -273,6 +262,22 @@ impl Agent {
             self.host.say(&GuestMessage::Exited(result))?;
         }
         Ok(())
+    }
+
+    /// Looks after a job that is over but for its output.
+    fn hurry(&mut self, id: JobId, pid: u32, deadline_ns: Option<u64>) -> Result<(), Fatal> {
+        match deadline_ns {
+            Some(deadline_ns) if deadline_ns > clock::monotonic_ns() => return Ok(()),
+            // Others still write, or could. That is enough.
+            Some(_) => {
+                self.kill_leftovers(pid);
+                self.jobs.get_mut(&id).into_iter().for_each(Job::limit_output);
+            }
+            None => {}
+        }
+        // The pipe may be empty: no event will tell.
+        self.pump(id, Output::Stdout)?;
+        self.pump(id, Output::Stderr)
     }
 
     /// Kills what is left of a job whose main process had this id.
@@ -298,6 +303,7 @@ impl Agent {
     }
 
     /// The host wants the end.
+    #[cold]
     pub(crate) fn stop(&mut self, grace_ms: u32) {
         if self.stopping.is_some() {
             return;
@@ -311,6 +317,7 @@ impl Agent {
     }
 
     /// Kills what did not end in time, and in the end forgets what cannot be killed.
+    #[cold]
     fn press(&mut self) -> Result<(), Fatal> {
         let now = clock::monotonic_ns();
         let Some(stopping) = &mut self.stopping else { return Ok(()) };
@@ -330,12 +337,14 @@ impl Agent {
         self.stopping.is_some() && self.jobs.is_empty()
     }
 
+    #[cold]
     fn signal_jobs(&self, signo: u32) {
         for job in self.jobs.values().filter(|job| job.phase == Phase::Running) {
             let _ended = signal::kill(Target::Group(job.pid), signo as u8);
         }
     }
 
+    #[cold]
     fn kill_all(&self) {
         match self.role {
             Role::Init => {
@@ -346,6 +355,7 @@ impl Agent {
     }
 
     /// Says the last word, and waits a little for the host to take it.
+    #[cold]
     fn say_bye(&mut self, reason: ByeReason) {
         let deadline = clock::monotonic_ns().saturating_add(LINGER_NS);
         if self.host.say(&GuestMessage::Bye(reason)).is_err() {

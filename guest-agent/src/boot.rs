@@ -40,7 +40,8 @@ pub fn connect(host: Host, started_ns: u64) -> Result<(OwnedFd, Hello, Kernel), 
     let socket = attempt.finish()?;
     let phases = with_phase(hello.boot.into_vec(), "agent-connected", clock::monotonic_ns());
     hello.boot = List::new(phases).unwrap_or_default();
-    Ok((off_standard_files(socket)?, hello, kernel))
+    let socket = if socket.as_raw_fd() > 2 { socket } else { off_standard_files(socket)? };
+    Ok((socket, hello, kernel))
 }
 
 enum Attempt {
@@ -85,10 +86,8 @@ fn connected(socket: OwnedFd) -> Result<OwnedFd, Errno> {
 }
 
 /// Moves a socket away from descriptors 0 to 2, and fills these, if the agent was started without them.
+#[cold]
 fn off_standard_files(socket: OwnedFd) -> Result<OwnedFd, Fatal> {
-    if socket.as_raw_fd() > 2 {
-        return Ok(socket);
-    }
     let moved = fcntl_dupfd_cloexec(&socket, 3).map_err(Fatal::system("dup"))?;
     drop(socket);
     // Any file will do that is always there; it stays open for ever.
@@ -136,6 +135,7 @@ fn parse_phases(text: &[u8]) -> Vec<BootPhase> {
 }
 
 /// Mounts what a stock Linux kernel does not mount for its first process, where it is not there yet.
+#[cold]
 pub fn mount_all() {
     let nodev = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
     let mounts = [

@@ -101,6 +101,7 @@ impl Agent {
         }
     }
 
+    #[cold]
     fn credit(&mut self, stream: Stream, bytes: u32) -> Result<(), Fatal> {
         match stream {
             Stream::Stdout(job) => self.job_credit(job, Output::Stdout, bytes),
@@ -121,6 +122,7 @@ impl Agent {
         }
     }
 
+    #[cold]
     fn close(&mut self, stream: Stream) -> Result<(), Fatal> {
         let output = |job: Option<&mut Job>, which| {
             job.into_iter().for_each(|job| *job.output(which) = None);
@@ -137,16 +139,19 @@ impl Agent {
         }
     }
 
+    #[cold]
     fn put_file(&mut self, put: &PutFile) -> Result<(), Fatal> {
         let transfer = self.may_transfer(put.file).and_then(|()| Put::begin(put)).map(Transfer::Put);
         self.begin_transfer(put.file, transfer)
     }
 
+    #[cold]
     fn get_file(&mut self, get: &GetFile) -> Result<(), Fatal> {
         let transfer = self.may_transfer(get.file).and_then(|()| Get::begin(get)).map(Transfer::Get);
         self.begin_transfer(get.file, transfer)
     }
 
+    #[cold]
     fn may_transfer(&self, file: FileId) -> Result<(), Failure> {
         if self.transfers.contains_key(&file) {
             return Err(Failure::refused("the id is in use"));
@@ -157,6 +162,7 @@ impl Agent {
         }
     }
 
+    #[cold]
     fn begin_transfer(&mut self, file: FileId, transfer: Result<Transfer, Failure>) -> Result<(), Fatal> {
         match transfer {
             Ok(transfer) => {
@@ -168,6 +174,7 @@ impl Agent {
     }
 
     /// Data for a transfer that failed may have been under way: it is dropped.
+    #[cold]
     fn file_data(&mut self, file: FileId, bytes: &[u8]) -> Result<(), Fatal> {
         let failure = match self.transfers.get_mut(&file) {
             Some(Transfer::Put(put)) => match put.data(file, bytes, &mut self.host)? {
@@ -181,6 +188,7 @@ impl Agent {
         self.host.say(&failure.report(file))
     }
 
+    #[cold]
     fn file_end(&mut self, file: FileId) -> Result<(), Fatal> {
         let result = match self.transfers.remove(&file) {
             Some(Transfer::Put(put)) => put.finish(file),
@@ -193,6 +201,7 @@ impl Agent {
         }
     }
 
+    #[cold]
     fn set_time(&mut self, unix_ns: u64) -> Result<(), Fatal> {
         if self.role == Role::Ordinary {
             return self.warn("the clock is not set by an agent that is not PID 1");
@@ -203,6 +212,7 @@ impl Agent {
         }
     }
 
+    #[cold]
     fn add_entropy(&mut self, seed: &[u8; 32]) -> Result<(), Fatal> {
         let urandom = openat(CWD, c"/dev/urandom", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
         // A kernel that does not count entropy takes the bytes as ordinary data.
@@ -215,11 +225,13 @@ impl Agent {
         }
     }
 
+    #[cold]
     fn warn(&mut self, text: &str) -> Result<(), Fatal> {
         self.host.say(&GuestMessage::Log { level: LogLevel::Warning, text: Text::new(text) })
     }
 }
 
+#[cold]
 fn wrong_way(what: &'static str) -> Fatal {
     Error::InvalidValue { what, problem: "for a stream that flows the other way" }.into()
 }

@@ -81,6 +81,7 @@ impl Job {
     }
 
     /// Takes no more output than there is.
+    #[cold]
     pub fn limit_output(&mut self) {
         for source in [&mut self.stdout, &mut self.stderr].into_iter().flatten() {
             source.limit(QUOTA);
@@ -135,6 +136,7 @@ impl Job {
     }
 
     /// Sends a signal for the host.
+    #[cold]
     pub fn signal(&self, signo: u8, target: SignalTarget, host: &mut Connection) -> Result<(), Fatal> {
         if self.phase != Phase::Running {
             return Ok(());
@@ -160,6 +162,7 @@ impl Job {
     }
 
     /// Gives the terminal, if there is one, another size.
+    #[cold]
     pub fn resize(&self, size: TtySize) {
         if let (Kind::Terminal, Some(source)) = (self.kind, &self.stdout) {
             // Cannot fail on a terminal; on the file of a job that is just over it does not matter.

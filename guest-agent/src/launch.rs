@@ -106,6 +106,7 @@ impl Ends {
         Ok(Self { kind: Kind::Pipe, stdin, stdout, stderr: Some(stderr), theirs })
     }
 
+    #[cold]
     fn terminal(size: TtySize) -> Result<Self, Errno> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags)?;
@@ -131,10 +132,12 @@ fn open(path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
 }
 
 /// The report of a failure.
+#[cold]
 pub fn failure(job: JobId, step: StartStep, errno: Errno, message: &str) -> StartFailed {
     StartFailed { job, step, errno: errno_number(errno), message: Text::new(message) }
 }
 
+#[cold]
 fn not_found(start: &StartJob, error: &NotFound) -> StartFailed {
     let (errno, message) = match error {
         NotFound::User => (0, "no such user in /etc/passwd"),

@@ -11,6 +11,7 @@ const ROUNDS: usize = 8;
 
 /// Kills all processes of a session whose leader has ended. Those that made a session of their own are no longer
 /// part of the job.
+#[cold]
 pub fn kill_session(session: u32) {
     // Most are in the leader's process group.
     let _none = kill(Target::Group(session), SIGKILL as u8);

@@ -12,6 +12,9 @@
 //! - [`sys`]: system calls, and all `unsafe` of the library. The binary adds what a libc would bring: the entry point,
 //!   a heap, `memcpy` and its family.
 //!
+//! What a guest does not need between its start and the end of a plain job is marked `#[cold]`: the linker puts it
+//! apart, so that the rest takes fewer pages.
+//!
 //! The agent trusts nobody: the host may send anything (then the agent says what was wrong and powers off), and jobs
 //! may do anything that root can do in the guest, which at worst ends the guest.
 #![cfg_attr(not(test), no_std)]

@@ -109,6 +109,7 @@ impl Poller {
         }
     }
 
+    #[cold]
     fn control_only(&mut self, control: BorrowedFd<'_>, read: bool) -> Result<BorrowedFd<'_>, Fatal> {
         let wanted = if read { EventFlags::OUT | EventFlags::IN } else { EventFlags::OUT };
         let data = EventData::new_u64(Token::Control.number());

@@ -6,6 +6,7 @@ use rustix::fs::sync;
 use rustix::system::{RebootCommand, reboot};
 
 /// Powers the machine off, or, if the agent is an ordinary process, exits with this code.
+#[cold]
 pub fn off(role: Role, code: u8) -> ! {
     if role == Role::Init {
         sync();
@@ -16,6 +17,7 @@ pub fn off(role: Role, code: u8) -> ! {
 }
 
 /// Says something where nobody but the kernel log listens.
+#[cold]
 pub fn complain(text: &str) {
     for part in ["ampoule-agent: ", text, "\n"] {
         process::write_stderr(part.as_bytes());

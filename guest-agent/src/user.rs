@@ -36,6 +36,7 @@ pub enum NotFound {
 
 impl Identity {
     /// Finds a user in the databases of the running system.
+    #[cold]
     pub fn find(user: &User) -> Result<Self, NotFound> {
         Self::resolve(user, &database(b"/etc/passwd")?, &database(b"/etc/group")?)
     }

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::frame::{Frame, HEADER_LEN, Header, MAX_DATA, decode};
 use crate::message::Message;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
@@ -52,7 +53,10 @@ impl<M: Message> Decoder<M> {
             self.buffer = Vec::new();
         }
         let wanted = self.wanted();
-        if let Some(more) = wanted.checked_sub(self.buffer.len()) {
+        if self.buffer.is_empty() {
+            // From an allocator that has zeroed memory, this touches none of it.
+            self.buffer = vec![0; wanted];
+        } else if let Some(more) = wanted.checked_sub(self.buffer.len()) {
             self.buffer.reserve_exact(more);
             self.buffer.resize(wanted, 0);
         }

@@ -11,12 +11,12 @@ use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munma
 
 /// Smallest block in bytes; what a free block needs for its list's link, and the alignment of all blocks.
 const SMALLEST: usize = 16;
-/// Largest block that comes from a list.
-const LARGEST: usize = 32 * 1024;
+/// Largest block that comes from a list: one of this size, for a piece of a stream, is needed by most agents.
+const LARGEST: usize = 64 * 1024;
 /// Number of lists.
 const CLASSES: usize = (LARGEST / SMALLEST).ilog2() as usize + 1;
 /// Size of the first region in bytes.
-const FIRST: usize = 64 * 1024;
+const FIRST: usize = 128 * 1024;
 /// Size of further regions in bytes.
 const REGION: usize = 256 * 1024;
 /// Size of a page in bytes: the alignment of mappings.

@@ -151,6 +151,15 @@ fn who_holds_the_pipe_open_does_not_hold_up_the_end() {
 }
 
 #[test]
+fn nor_does_one_that_left_the_session() {
+    let mut guest = Guest::start();
+    let start = Instant::now();
+    let output = guest.sh("setsid sleep 5 & sleep 0.1; echo end");
+    assert_eq!((output.text(), output.status()), ("end\n", Status::Code(0)));
+    assert!(start.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
 fn a_short_afterword_is_still_heard() {
     let mut guest = Guest::start();
     let output = guest.sh("(sleep 0.01; echo late) & echo early");
