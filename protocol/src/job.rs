@@ -189,10 +189,10 @@ pub enum StartStep {
     Session,
     /// Setting its resource limits.
     Rlimits,
-    /// Becoming the user.
-    SetUser,
     /// Creating or entering the working directory.
     Cwd,
+    /// Becoming the user.
+    SetUser,
     /// Finding or executing the command.
     Exec,
 }
@@ -206,8 +206,8 @@ impl StartStep {
         StartStep::Spawn,
         StartStep::Session,
         StartStep::Rlimits,
-        StartStep::SetUser,
         StartStep::Cwd,
+        StartStep::SetUser,
         StartStep::Exec,
     ];
 }

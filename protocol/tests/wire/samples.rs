@@ -98,7 +98,7 @@ const STEPS: [&str; 9] = [
     "failed-spawn",
     "failed-session",
     "failed-rlimits",
-    "failed-set-user",
     "failed-cwd",
+    "failed-set-user",
     "failed-exec",
 ];
