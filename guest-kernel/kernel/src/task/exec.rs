@@ -198,14 +198,24 @@ fn resolve_scripts(mut request: Request) -> Result<(Request, Executable)> {
         argv.push(request.path.clone());
         argv.extend(request.argv.drain(..).skip(1));
         request.argv = argv;
-        request.file = crate::syscall::path::open_program(interpreter)?;
+        request.file = open_interpreter(interpreter)?;
         request.path = interpreter.to_vec();
     }
     Err(Errno::ELOOP)
 }
 
+/// Opens what a `#!` line or a program header names: in the current process's file system, or for the first program in
+/// the root.
+fn open_interpreter(path: &[u8]) -> Result<Arc<OpenFile>> {
+    if sched::try_current().is_some() {
+        return crate::syscall::path::open_program(path);
+    }
+    let context = crate::boot::first_context().lock().clone();
+    Ok(context.open(&context.root, path, 0, 0)?.file)
+}
+
 fn load_interpreter(space: &mut AddressSpace, path: &[u8]) -> Result<Loaded> {
-    let file = crate::syscall::path::open_program(path)?;
+    let file = open_interpreter(path)?;
     let mut head = [0; 64];
     let length = read_at(&*file.file, 0, &mut head)?;
     let executable = Executable::parse(file.file.clone(), &head[..length]).map_err(|_| Errno::ENOEXEC)?;
