@@ -3,7 +3,7 @@
 use crate::error::Error;
 use ampoule_vmm_api::{FileSlice, ValidVmConfig};
 use rustix::io::fcntl_getfd;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A range of an open file.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,6 @@ pub struct Slice {
 
 /// Everything that the VMM got from its parent. Files that have no other user are owned.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the vsock device comes next")]
 pub struct Descriptors {
     /// The kernel.
     pub kernel: Slice,
@@ -78,4 +77,10 @@ pub fn borrow(what: &str, fd: RawFd) -> Result<BorrowedFd<'static>, Error> {
     // that is not open only gives EBADF.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     fcntl_getfd(borrowed).map(|_| borrowed).map_err(|_| not_open())
+}
+
+/// The descriptor of something that only tells its number.
+pub fn lend<T: AsRawFd>(owner: &T) -> BorrowedFd<'_> {
+    // SAFETY: the owner keeps it open, at least as long as the reference to it lives.
+    unsafe { BorrowedFd::borrow_raw(owner.as_raw_fd()) }
 }

@@ -154,6 +154,11 @@ impl Error {
         move |errno| Self::Host { what, errno }
     }
 
+    /// For `map_err` after a call of the standard library.
+    pub fn io(what: &'static str) -> impl Fn(std::io::Error) -> Self {
+        move |error| Self::Host { what, errno: Errno::from_io_error(&error).unwrap_or(Errno::IO) }
+    }
+
     /// For `map_err` after a KVM ioctl.
     pub fn kvm(what: &'static str) -> impl Fn(kvm_ioctls::Error) -> Self {
         move |error| Self::Kvm { what, errno: Errno::from_raw_os_error(error.errno()) }

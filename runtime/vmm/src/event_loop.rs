@@ -1,94 +1,99 @@
 //! The device thread: waits for the guest, the host and the end.
 
-use crate::descriptors::Descriptors;
+use crate::console::Console;
+use crate::descriptors::{Descriptors, lend};
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::output::{CHUNK, is_ready, write_until};
+use crate::machine::Machine;
 use crate::shared::Shared;
+use ampoule_devices::poller::Event;
+use ampoule_devices::vsock::Work;
 use ampoule_vmm_api::Reason;
 use nix::sys::signalfd::SignalFd;
-use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
 use rustix::io::{Errno, read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-const WAKE: u64 = 0;
-const SIGNAL: u64 = 1;
-const LIFELINE: u64 = 2;
+/// Tokens of our own: the vsock device leaves the last 2^32 to us.
+const FIRST_TOKEN: u64 = 0xffff_ffff_0000_0000;
+const WAKE: u64 = FIRST_TOKEN;
+const DOORBELL: u64 = FIRST_TOKEN + 1;
+const SIGNAL: u64 = FIRST_TOKEN + 2;
+const LIFELINE: u64 = FIRST_TOKEN + 3;
 
-/// How often the log is looked at when somebody watches it: KVM may hold back some stores.
-const LOG_INTERVAL: Duration = Duration::from_millis(50);
-/// How long the reader of the console may take at the end.
-const LOG_PATIENCE: Duration = Duration::from_millis(500);
+/// How long readers may take for what a guest has sent that has ended by itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same when the VM was ended by others.
+const SHORT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Serves the VM until it ends.
-pub fn run(shared: &Shared, descriptors: &Descriptors, signals: &SignalFd) -> Result<Ending, Error> {
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Error::host("create an epoll"))?;
-    let watch = |fd: BorrowedFd<'_>, token| {
-        epoll::add(&epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN)
-            .map_err(Error::host("wait for a descriptor"))
-    };
-    watch(shared.wake_fd(), WAKE)?;
-    watch(signals.as_fd(), SIGNAL)?;
-    if let Some(lifeline) = &descriptors.lifeline {
-        watch(lifeline.as_fd(), LIFELINE)?;
-    }
-    let timeout = descriptors.console.map(|_| timespec(LOG_INTERVAL));
-    let mut events = Vec::with_capacity(16);
+pub fn run(machine: &mut Machine, descriptors: &Descriptors, signals: &SignalFd) -> Result<Ending, Error> {
+    watch(machine, descriptors, signals)?;
+    let mut console = Console::new(descriptors.console, &machine.shared);
+    let mut work = Work::Done;
     loop {
-        match epoll::wait(&epoll, spare_capacity(&mut events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::Host { what: "wait for events", errno }),
+        let timeout = match work {
+            Work::More => Some(Duration::ZERO),
+            Work::Done => console.interval(),
+        };
+        wait(machine, descriptors, timeout)?;
+        let commands = machine.shared.bus().transports().take_commands();
+        work = machine.devices.process(&commands, &machine.shared);
+        console.stream(&machine.shared);
+        if let Some(ending) = machine.shared.ending().cloned() {
+            let deadline = Instant::now() + patience(ending.reason);
+            machine.devices.drain(deadline);
+            console.finish(&machine.shared, deadline);
+            return Ok(ending);
         }
-        for event in events.drain(..) {
-            match event.data.u64() {
-                WAKE => shared.woken(),
-                SIGNAL => shared.end(Ending::of(Reason::Terminated)),
-                LIFELINE if is_cut(descriptors) => shared.end(Ending::of(Reason::ParentGone)),
-                _ => {}
+    }
+}
+
+fn watch(machine: &Machine, descriptors: &Descriptors, signals: &SignalFd) -> Result<(), Error> {
+    let watched = [
+        (machine.shared.wake_fd(), WAKE),
+        (lend(machine.doorbell.as_ref()), DOORBELL),
+        (signals.as_fd(), SIGNAL),
+    ];
+    let lifeline = descriptors.lifeline.as_ref().map(|lifeline| (lifeline.as_fd(), LIFELINE));
+    for (fd, token) in watched.into_iter().chain(lifeline) {
+        machine.poller.add_readable(fd, token).map_err(Error::host("wait for a descriptor"))?;
+    }
+    Ok(())
+}
+
+fn wait(machine: &mut Machine, descriptors: &Descriptors, timeout: Option<Duration>) -> Result<(), Error> {
+    let Machine { shared, devices, poller, doorbell } = machine;
+    poller
+        .wait(timeout, |event| match event.token {
+            WAKE => shared.woken(),
+            DOORBELL => {
+                // It is readable; and if not, there is nothing to take.
+                let _ = doorbell.read();
             }
-        }
-        if let Some(console) = descriptors.console {
-            stream_log(shared, console);
-        }
-        if let Some(ending) = shared.ending() {
-            finish_log(shared, descriptors);
-            return Ok(ending.clone());
-        }
-    }
+            SIGNAL => shared.end(Ending::of(Reason::Terminated)),
+            LIFELINE => check_lifeline(descriptors.lifeline.as_ref(), shared, &event),
+            _ => devices.handle_event(&event),
+        })
+        .map_err(Error::host("wait for events"))
 }
 
-/// Whether the other end of the lifeline is closed.
-fn is_cut(descriptors: &Descriptors) -> bool {
+/// Ends the VM if the other end of the lifeline is closed.
+fn check_lifeline(lifeline: Option<&OwnedFd>, shared: &Shared, event: &Event) {
     // It is readable, so this does not block.
-    descriptors.lifeline.as_ref().is_some_and(|lifeline| match read(lifeline, &mut [0; 64]) {
-        Ok(len) => len == 0,
-        Err(error) => !matches!(error, Errno::INTR | Errno::AGAIN),
-    })
-}
-
-fn stream_log(shared: &Shared, console: BorrowedFd<'_>) {
-    let mut buffer = [0; CHUNK];
-    while shared.bus().log().has_unsent() && is_ready(console, Duration::ZERO) {
-        let len = shared.bus().log().copy_unsent(&mut buffer);
-        write_until(console, buffer.get(..len).unwrap_or_default(), Instant::now());
+    let is_cut = event.readable
+        && lifeline.is_some_and(|lifeline| match read(lifeline, &mut [0; 64]) {
+            Ok(len) => len == 0,
+            Err(error) => !matches!(error, Errno::INTR | Errno::AGAIN),
+        });
+    if is_cut {
+        shared.end(Ending::of(Reason::ParentGone));
     }
 }
 
-fn finish_log(shared: &Shared, descriptors: &Descriptors) {
-    let Some(console) = descriptors.console else { return };
-    let deadline = Instant::now() + LOG_PATIENCE;
-    let mut buffer = [0; CHUNK];
-    while shared.bus().log().has_unsent() && Instant::now() < deadline {
-        let len = shared.bus().log().copy_unsent(&mut buffer);
-        write_until(console, buffer.get(..len).unwrap_or_default(), deadline);
-    }
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
+fn patience(reason: Reason) -> Duration {
+    match reason {
+        Reason::Terminated | Reason::ParentGone => SHORT_PATIENCE,
+        _ => PATIENCE,
     }
 }

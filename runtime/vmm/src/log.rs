@@ -11,6 +11,8 @@ pub struct Log {
     unsent: usize,
     /// How many bytes were overwritten before they were streamed.
     lost: u64,
+    /// Whether somebody streams it.
+    watched: bool,
 }
 
 impl Log {
@@ -29,9 +31,14 @@ impl Log {
         }
     }
 
-    /// Whether there is something to stream.
+    /// Somebody streams it from now on.
+    pub fn watch(&mut self) {
+        self.watched = true;
+    }
+
+    /// Whether somebody waits for what there is.
     pub fn has_unsent(&self) -> bool {
-        self.unsent > 0
+        self.watched && self.unsent > 0
     }
 
     /// Copies what is to be streamed next, and says how many bytes that is. A loss is told first.
@@ -77,6 +84,7 @@ mod tests {
     #[test]
     fn what_is_written_is_streamed_once_and_kept() {
         let mut log = Log::default();
+        log.watch();
         log.append(b"hello\0\0\0");
         assert_eq!(stream(&mut log), "hello");
         log.append(b" world");
@@ -87,6 +95,7 @@ mod tests {
     #[test]
     fn a_long_log_keeps_its_end_and_tells_the_loss() {
         let mut log = Log::default();
+        log.watch();
         for _ in 0..CONSOLE_TAIL_LEN {
             log.append(b"a");
         }

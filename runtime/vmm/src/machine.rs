@@ -4,34 +4,50 @@
 //! waits milliseconds for SRCU), and everything that the vCPU thread can do meanwhile there.
 
 use crate::boot::{self, Cmdline, Kernel};
-use crate::bus::Bus;
+use crate::bus::{Accelerated, Bus};
 use crate::clock::monotonic_ns;
 use crate::descriptors::Descriptors;
+use crate::devices::{self, Devices};
 use crate::error::Error;
 use crate::layout::ABOVE_4G;
 use crate::memory::{Images, Ram};
 use crate::shared::Shared;
 use crate::vcpu::{Start, VcpuThread};
-use ampoule_vmm_api::Timings;
+use ampoule_devices::poller::Poller;
+use ampoule_vmm_api::{Timings, VmConfig};
 use kvm_bindings::{
     KVM_API_VERSION, KVM_CAP_SPLIT_IRQCHIP, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Kvm, VmFd};
+use libc::{EFD_CLOEXEC, EFD_NONBLOCK};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use vm_memory::{GuestAddress, GuestMemoryBackend};
+use vmm_sys_util::eventfd::EventFd;
 
 /// Pins of the I/O APIC that is not there: how many interrupt routes KVM is to reserve.
 const IRQ_ROUTES: u64 = 24;
 
-/// Creates the VM and lets it run.
+/// A VM that runs.
+pub struct Machine {
+    /// What the device thread shares with the vCPU thread.
+    pub shared: Arc<Shared>,
+    /// The devices.
+    pub devices: Devices,
+    /// Waits for the host's sockets.
+    pub poller: Rc<Poller>,
+    /// Rung by the guest's notifications, once there are many.
+    pub doorbell: Arc<EventFd>,
+}
+
+/// Creates the VM and lets it run. Takes the sockets out of `descriptors`.
 pub fn start(
-    memory_mib: u32,
-    cmdline: &str,
-    descriptors: &Descriptors,
+    config: &VmConfig,
+    descriptors: &mut Descriptors,
     mut timings: Timings,
-) -> Result<Arc<Shared>, Error> {
+) -> Result<Machine, Error> {
     let kvm = Arc::new(open_kvm(descriptors.kvm)?);
     timings.kvm_opened = Some(monotonic_ns());
     let vcpu = VcpuThread::spawn(Arc::clone(&kvm))?;
@@ -39,19 +55,27 @@ pub fn start(
     timings.vm_created = Some(monotonic_ns());
     vcpu.create_vcpu(Arc::clone(&vm));
 
-    let ram = Ram::new(u64::from(memory_mib) << 20)?;
+    let ram = Ram::new(u64::from(config.memory_mib) << 20)?;
     let images = Images::map(&descriptors.images, ram.end())?;
     map_memory(&vm, &ram, &images)?;
     timings.memory_mapped = Some(monotonic_ns());
 
     let kernel = Kernel::read(&descriptors.kernel, ram.low_end())?;
     kernel.load(&descriptors.kernel, &ram)?;
-    boot::write_boot_data(&ram, &images, &Cmdline::new(1 + images.list().len(), cmdline))?;
+    boot::write_boot_data(&ram, &images, &Cmdline::new(1 + images.list().len(), &config.cmdline))?;
     timings.kernel_loaded = Some(monotonic_ns());
 
-    let shared = Arc::new(Shared::new(Bus::new(vm, vcpu.ring()?), timings)?);
+    let interrupts = devices::interrupts(&vm, &images);
+    let transports = devices::transports(&interrupts, &images);
+    let poller = Rc::new(Poller::new().map_err(Error::host("create an epoll"))?);
+    let devices = Devices::new(descriptors, interrupts, ram.memory().clone(), Rc::clone(&poller))?;
+    let doorbell =
+        Arc::new(EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::io("create an eventfd"))?);
+    let accelerated = Accelerated { vm, doorbell: Arc::clone(&doorbell) };
+    let bus = Bus::new(vcpu.ring()?, ram.memory().clone(), transports, accelerated);
+    let shared = Arc::new(Shared::new(bus, timings)?);
     vcpu.start(Start { entry: kernel.entry, ram, shared: Arc::clone(&shared) });
-    Ok(shared)
+    Ok(Machine { shared, devices, poller, doorbell })
 }
 
 fn open_kvm(given: Option<BorrowedFd<'_>>) -> Result<Kvm, Error> {

@@ -8,8 +8,10 @@
 mod boot;
 mod bus;
 mod clock;
+mod console;
 mod cpuid;
 mod descriptors;
+mod devices;
 mod ending;
 mod error;
 mod event_loop;
@@ -17,6 +19,7 @@ mod layout;
 mod log;
 mod machine;
 mod memory;
+mod msi;
 mod output;
 mod report;
 mod shared;
@@ -43,10 +46,10 @@ fn run(report: &mut Report) -> Result<Ending, Error> {
     report.set_status_fd(config.status_fd)?;
     let config = config.validate()?;
     // SAFETY: the process has just started, and has opened nothing yet.
-    let descriptors = unsafe { Descriptors::adopt(&config)? };
+    let mut descriptors = unsafe { Descriptors::adopt(&config)? };
     // Before there is a second thread, which would take signals.
     let signals = signals::catch()?;
-    let shared = machine::start(config.memory_mib, &config.cmdline, &descriptors, report.timings())?;
-    report.set_shared(shared.clone());
-    event_loop::run(&shared, &descriptors, &signals)
+    let mut machine = machine::start(&config, &mut descriptors, report.timings())?;
+    report.set_shared(machine.shared.clone());
+    event_loop::run(&mut machine, &descriptors, &signals)
 }

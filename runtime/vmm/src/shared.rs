@@ -7,16 +7,16 @@ use crate::bus::Bus;
 use crate::clock::monotonic_ns;
 use crate::ending::Ending;
 use crate::error::Error;
+use ampoule_devices::poller::Doorbell;
 use ampoule_vmm_api::Timings;
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::{read, write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The meeting place of the threads.
 pub struct Shared {
     bus: Mutex<Bus>,
-    wake: OwnedFd,
+    reset_done: Condvar,
+    wake: Doorbell,
     ending: OnceLock<Ending>,
     timings: Mutex<Timings>,
 }
@@ -24,9 +24,13 @@ pub struct Shared {
 impl Shared {
     /// For a VM that is about to run.
     pub fn new(bus: Bus, timings: Timings) -> Result<Self, Error> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(Error::host("create an eventfd"))?;
-        Ok(Self { bus: Mutex::new(bus), wake, ending: OnceLock::new(), timings: Mutex::new(timings) })
+        Ok(Self {
+            bus: Mutex::new(bus),
+            reset_done: Condvar::new(),
+            wake: Doorbell::new().map_err(Error::host("create an eventfd"))?,
+            ending: OnceLock::new(),
+            timings: Mutex::new(timings),
+        })
     }
 
     /// The bus. Not to be held during I/O.
@@ -37,8 +41,7 @@ impl Shared {
 
     /// Wakes the device thread.
     pub fn wake(&self) {
-        // It fails only when the counter is at its limit, and then the thread is awake.
-        let _ = write(&self.wake, &1u64.to_ne_bytes());
+        self.wake.ring();
     }
 
     /// Readable when the device thread has to look around.
@@ -48,7 +51,23 @@ impl Shared {
 
     /// Takes a wake-up.
     pub fn woken(&self) {
-        let _ = read(&self.wake, &mut [0; 8]);
+        self.wake.silence();
+    }
+
+    /// Has the device thread reset what the guest wants reset, and waits for that. It never takes long: the device
+    /// thread does not block, and when it ends, so does the process.
+    pub fn await_reset(&self) {
+        self.wake();
+        let mut bus = self.bus();
+        while bus.transports().has_reset() {
+            bus = self.reset_done.wait(bus).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets the guest go on that waits for a reset.
+    pub fn resets_are_done(&self) {
+        self.bus().transports().resets_are_done();
+        self.reset_done.notify_one();
     }
 
     /// Tells that the VM has ended. The first reason counts.

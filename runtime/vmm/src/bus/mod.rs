@@ -1,34 +1,60 @@
 //! What the guest reaches by port and memory-mapped accesses.
 //!
-//! The vCPU thread calls in here at each exit, the device thread when it looks for log. Stores that KVM coalesced come
-//! first, in order, whoever calls.
+//! The vCPU thread calls in here at each exit; the device thread fetches what concerns the devices, and the log. Stores
+//! that KVM coalesced come first, in order, whoever calls.
 
+mod accelerate;
 mod coalesced;
 mod ports;
 mod pv;
+mod transports;
 
 pub use coalesced::Ring;
+pub use transports::{Change, Commands, Transports, bit};
 
 use crate::ending::Ending;
-use crate::layout::PV_PAGE;
+use crate::layout::{MMIO_BASE, MMIO_STRIDE, PV_PAGE};
 use crate::log::Log;
-use kvm_ioctls::{IoEventAddress, VmFd};
+use accelerate::Accelerator;
+use ampoule_devices::mmio::offset;
 use ports::Ports;
-use std::sync::Arc;
+use vm_memory::GuestMemoryMmap;
+
+pub use accelerate::Accelerated;
+
+/// What the vCPU thread has to do after an access, before the guest goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum After {
+    /// Nothing.
+    Continue,
+    /// Wake the device thread.
+    Wake,
+    /// Wake the device thread, and wait until it has reset a device.
+    AwaitReset,
+    /// End the VM.
+    End(Ending),
+}
 
 /// All that answers to accesses of the guest.
 pub struct Bus {
-    vm: Arc<VmFd>,
     ring: Ring,
+    memory: GuestMemoryMmap,
     log: Log,
-    log_is_coalesced: bool,
     ports: Ports,
+    transports: Transports,
+    accelerator: Accelerator,
 }
 
 impl Bus {
     /// The bus of a VM. `ring` is that of its vCPU.
-    pub fn new(vm: Arc<VmFd>, ring: Ring) -> Self {
-        Self { vm, ring, log: Log::default(), log_is_coalesced: false, ports: Ports::default() }
+    pub fn new(
+        ring: Ring,
+        memory: GuestMemoryMmap,
+        transports: Transports,
+        accelerated: Accelerated,
+    ) -> Self {
+        let (log, ports) = (Log::default(), Ports::default());
+        Self { ring, memory, log, ports, transports, accelerator: Accelerator::new(accelerated) }
     }
 
     /// The kernel log, up to now.
@@ -37,58 +63,96 @@ impl Bus {
         &mut self.log
     }
 
+    /// What the guest wants of the devices.
+    pub fn transports(&mut self) -> &mut Transports {
+        self.drain();
+        &mut self.transports
+    }
+
     /// Handles the stores that KVM put aside.
-    pub fn drain(&mut self) {
+    fn drain(&mut self) {
         while let Some(store) = self.ring.pop() {
-            // Only stores without further consequences are coalesced.
+            // Only stores to the log are coalesced, which end nothing.
             let _ = self.store(store.address, store.data());
         }
     }
 
     /// A load from where there is no memory. `data` has 1 to 8 bytes.
-    pub fn mmio_read(&mut self, _address: u64, data: &mut [u8]) {
+    pub fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> After {
         self.drain();
         data.fill(0xff);
+        if let Some((device, at)) = device_at(address) {
+            self.transports.read(device, at, data);
+        }
+        After::Continue
     }
 
     /// A store to where there is no memory.
-    pub fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<Ending> {
+    pub fn mmio_write(&mut self, address: u64, data: &[u8]) -> After {
         self.drain();
-        self.coalesce_log(address);
-        self.store(address, data)
+        match (address.checked_sub(PV_PAGE), device_at(address)) {
+            (Some(pv::LOG), _) => self.accelerator.log_was_written(),
+            (_, Some((device, offset::QUEUE_NOTIFY))) => self.accelerator.was_notified(device),
+            _ => {}
+        }
+        match self.store(address, data) {
+            Some(ending) => After::End(ending),
+            None => self.after(),
+        }
     }
 
     /// Input from a port.
-    pub fn port_read(&mut self, port: u16, data: &mut [u8]) {
+    pub fn port_read(&mut self, port: u16, data: &mut [u8]) -> After {
         self.drain();
         self.ports.read(port, data);
+        After::Continue
     }
 
     /// Output to a port.
-    pub fn port_write(&mut self, port: u16, data: &[u8]) -> Option<Ending> {
+    pub fn port_write(&mut self, port: u16, data: &[u8]) -> After {
         self.drain();
-        self.ports.write(port, data, &mut self.log)
+        match self.ports.write(port, data, &mut self.log) {
+            Some(ending) => After::End(ending),
+            None => self.after(),
+        }
     }
 
     fn store(&mut self, address: u64, data: &[u8]) -> Option<Ending> {
-        match address.checked_sub(PV_PAGE) {
-            Some(pv::LOG) => {
-                self.log.append(data);
-                None
+        if let Some((device, at)) = device_at(address) {
+            self.transports.write(device, at, data);
+            return None;
+        }
+        match address.checked_sub(PV_PAGE)? {
+            pv::LOG => self.log.append(data),
+            pv::END => return pv::ending(data),
+            pv::BATCH => self.store_batch(data),
+            pv::LOG_TEXT => pv::read_text(data, &self.memory, |text| self.log.append(text)),
+            _ => {}
+        }
+        None
+    }
+
+    fn store_batch(&mut self, data: &[u8]) {
+        for (at, value) in pv::read_batch(data, &self.memory) {
+            if let Some((device, at)) = device_at(MMIO_BASE + u64::from(at)) {
+                self.transports.write(device, at, &value.to_le_bytes());
             }
-            Some(pv::END) => pv::ending(data),
-            _ => None,
         }
     }
 
-    /// From the first store to the log on, KVM collects such stores. Not before: a VM with such a zone or an ioeventfd
-    /// cannot be closed for 15 ms after their registration (the host's kernel waits for SRCU), and many VMs are gone
-    /// by then without having logged anything.
-    fn coalesce_log(&mut self, address: u64) {
-        if address == PV_PAGE + pv::LOG && !self.log_is_coalesced {
-            self.log_is_coalesced = true;
-            // Without it, each store is an exit.
-            let _ = self.vm.register_coalesced_mmio(IoEventAddress::Mmio(PV_PAGE), pv::LOG_LEN);
+    fn after(&mut self) -> After {
+        if self.transports.has_reset() {
+            After::AwaitReset
+        } else if self.transports.has_commands() || self.log.has_unsent() {
+            After::Wake
+        } else {
+            After::Continue
         }
     }
+}
+
+/// The device at this address, and the offset of the register.
+fn device_at(address: u64) -> Option<(usize, u64)> {
+    let offset = address.checked_sub(MMIO_BASE).filter(|_| address < PV_PAGE)?;
+    Some((usize::try_from(offset / MMIO_STRIDE).ok()?, offset % MMIO_STRIDE))
 }

@@ -1,6 +1,7 @@
 //! The run loop: enter the guest, handle its exit, again.
 
 use super::crash;
+use crate::bus::After;
 use crate::ending::Ending;
 use crate::memory::Ram;
 use crate::shared::Shared;
@@ -34,27 +35,30 @@ fn handle(vcpu: &mut VcpuFd, shared: &Shared) -> Next {
         Ok(exit) => exit,
         Err(error) => return handle_error(Errno::from_raw_os_error(error.errno())),
     };
-    let ending = match exit {
-        VcpuExit::MmioRead(address, data) => {
-            shared.bus().mmio_read(address, data);
-            None
-        }
+    let after = match exit {
+        VcpuExit::MmioRead(address, data) => shared.bus().mmio_read(address, data),
         VcpuExit::MmioWrite(address, data) => shared.bus().mmio_write(address, data),
-        VcpuExit::IoIn(port, data) => {
-            shared.bus().port_read(port, data);
-            None
-        }
+        VcpuExit::IoIn(port, data) => shared.bus().port_read(port, data),
         VcpuExit::IoOut(port, data) => shared.bus().port_write(port, data),
         VcpuExit::Shutdown => return Next::Crash(Reason::TripleFault),
         VcpuExit::InternalError => return Next::Crash(Reason::EmulationFailure),
-        VcpuExit::FailEntry(code, _) => Some(Ending::with(
-            Reason::KvmError,
-            &format!("the processor refuses to enter the guest ({code:#x})"),
-        )),
-        VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::SetTpr => None,
-        other => Some(Ending::with(Reason::KvmError, &format!("unexpected exit from the guest ({other:?})"))),
+        VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::SetTpr => After::Continue,
+        VcpuExit::FailEntry(code, _) => {
+            return kvm_failed(&format!("the processor refuses to enter the guest ({code:#x})"));
+        }
+        other => return kvm_failed(&format!("unexpected exit from the guest ({other:?})")),
     };
-    ending.map_or(Next::Enter, Next::End)
+    match after {
+        After::Continue => {}
+        After::Wake => shared.wake(),
+        After::AwaitReset => shared.await_reset(),
+        After::End(ending) => return Next::End(ending),
+    }
+    Next::Enter
+}
+
+fn kvm_failed(details: &str) -> Next {
+    Next::End(Ending::with(Reason::KvmError, details))
 }
 
 fn handle_error(error: Errno) -> Next {
@@ -62,6 +66,6 @@ fn handle_error(error: Errno) -> Next {
         Errno::INTR | Errno::AGAIN => Next::Enter,
         // A page of an image or of RAM that cannot be had: a file that shrank, a host without memory.
         Errno::FAULT => Next::Crash(Reason::HostError),
-        _ => Next::End(Ending::with(Reason::KvmError, &format!("KVM cannot run the guest: {error}"))),
+        _ => kvm_failed(&format!("KVM cannot run the guest: {error}")),
     }
 }

@@ -4,12 +4,12 @@ use super::{create, enter_at, run};
 use crate::boot::Cmdline;
 use crate::bus::Ring;
 use crate::cpuid;
+use crate::descriptors::lend;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::memory::Ram;
 use crate::shared::Shared;
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -44,10 +44,7 @@ impl VcpuThread {
             .name("vcpu".into())
             .stack_size(STACK_SIZE)
             .spawn(move || main(&kvm, &vm_receiver, &ring_sender, &start_receiver))
-            .map_err(|error| Error::Host {
-                what: "start the vCPU's thread",
-                errno: rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::AGAIN),
-            })?;
+            .map_err(Error::io("start the vCPU's thread"))?;
         Ok(Self { vm, ring, start })
     }
 
@@ -80,7 +77,9 @@ fn main(
     let cpuid = cpuid::for_one_vcpu(kvm);
     // Where the other thread gives up, it ends the process.
     let Ok(vm) = vm.recv() else { return };
-    let vcpu = match cpuid.and_then(|cpuid| create(&vm, &cpuid)).and_then(|vcpu| Ok((map_ring(&vcpu)?, vcpu)))
+    let vcpu = match cpuid
+        .and_then(|cpuid| create(&vm, &cpuid))
+        .and_then(|vcpu| Ok((Ring::map(lend(&vcpu))?, vcpu)))
     {
         Ok((page, vcpu)) => {
             let _ = ring.send(Ok(page));
@@ -94,11 +93,6 @@ fn main(
     let Ok(start) = start.recv() else { return };
     let ending = launch(vcpu, &start).unwrap_or_else(Ending::from);
     start.shared.end(ending);
-}
-
-fn map_ring(vcpu: &VcpuFd) -> Result<Ring, Error> {
-    // SAFETY: the vCPU is open as long as the reference to it lives.
-    Ring::map(unsafe { BorrowedFd::borrow_raw(vcpu.as_raw_fd()) })
 }
 
 fn launch(mut vcpu: VcpuFd, start: &Start) -> Result<Ending, Error> {
