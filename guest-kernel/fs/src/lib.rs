@@ -27,6 +27,8 @@ extern crate std;
 pub mod dev;
 pub mod erofs;
 pub mod locks;
+#[cfg(test)]
+mod oracle;
 pub mod proc;
 pub mod special;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use ampoule_kbase::{
 use core::cell::Cell;
 use std::alloc::{Layout, alloc_zeroed};
 use std::ffi::OsStr;
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -142,6 +143,34 @@ pub enum Times {
     Ignored,
 }
 
+/// As much of a file's contents as goes into a picture: there are sparse files of a terabyte.
+const CONTENT_MAX: u64 = 400_000;
+
+fn host_content(path: &Path) -> Vec<u8> {
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path).expect("readable");
+    file.take(CONTENT_MAX).read_to_end(&mut content).expect("readable");
+    content
+}
+
+fn our_content(context: &Context, path: &[u8]) -> Vec<u8> {
+    let file = open(context, path, linux_raw_sys::general::O_RDONLY).expect("readable");
+    let mut content = vec![0; CONTENT_MAX as usize];
+    let mut count = 0;
+    loop {
+        // In pieces of an odd size.
+        let end = content.len().min(count + 5000);
+        let got =
+            file.file.read(count as u64, &mut SliceSink::new(&mut content[count..end])).expect("readable");
+        count += got;
+        if got == 0 {
+            break;
+        }
+    }
+    content.truncate(count);
+    content
+}
+
 /// The host's tree below a directory.
 pub fn host_tree(root: &Path, times: Times) -> Tree {
     let mut tree = Tree::new();
@@ -151,7 +180,7 @@ pub fn host_tree(root: &Path, times: Times) -> Tree {
         let meta = std::fs::symlink_metadata(&full).expect("the file is there");
         let file_type = FileType::from_mode(meta.mode()).expect("a valid type");
         let content = match file_type {
-            FileType::Regular => std::fs::read(&full).expect("readable"),
+            FileType::Regular => host_content(&full),
             FileType::Symlink => std::fs::read_link(&full).expect("a link").into_os_string().into_vec(),
             _ => Vec::new(),
         };
@@ -190,7 +219,7 @@ pub fn our_tree(context: &Context, times: Times) -> Tree {
         let stat = at.stat();
         let file_type = FileType::from_mode(stat.mode).expect("a valid type");
         let content = match file_type {
-            FileType::Regular => read_path(context, &full).expect("readable"),
+            FileType::Regular => our_content(context, &full),
             FileType::Symlink => context.read_link(&context.root, &full).expect("a link"),
             _ => Vec::new(),
         };
@@ -220,24 +249,6 @@ pub fn our_tree(context: &Context, times: Times) -> Tree {
 /// Opens a file.
 pub fn open(context: &Context, path: &[u8], flags: u32) -> Result<Arc<OpenFile>> {
     context.open(&context.cwd, path, flags, 0o666).map(|opening| opening.file)
-}
-
-/// Reads all of an open file, in pieces of an odd size.
-pub fn read_all(open: &OpenFile) -> Result<Vec<u8>> {
-    let mut all = Vec::new();
-    let mut buffer = [0; 5000];
-    loop {
-        let count = open.file.read(all.len() as u64, &mut SliceSink::new(&mut buffer))?;
-        if count == 0 {
-            return Ok(all);
-        }
-        all.extend_from_slice(&buffer[..count]);
-    }
-}
-
-/// Reads all of a file.
-pub fn read_path(context: &Context, path: &[u8]) -> Result<Vec<u8>> {
-    read_all(&*open(context, path, linux_raw_sys::general::O_RDONLY)?)
 }
 
 /// Makes a file with this contents, or replaces its contents.

@@ -25,4 +25,5 @@ pub use open::Opening;
 pub(crate) use opened::vfs_file;
 pub use opened::{VfsFile, location};
 pub use status::WritersDenied;
+pub(crate) use status::without_set_ids;
 pub use walk::Follow;

@@ -4,7 +4,7 @@ use super::inode::Kind;
 use super::walk::{Follow, Last, Walk};
 use super::{Access, Attributes, Context, Credentials, Location};
 use ampoule_kbase::{Errno, FileType, Result};
-use linux_raw_sys::general::{AT_EMPTY_PATH, AT_SYMLINK_FOLLOW};
+use linux_raw_sys::general::{AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, S_ISGID, S_ISUID, S_IXGRP};
 
 /// The checks of Linux's `may_delete` for removing `victim` from `directory`, where a directory is `wanted` or not.
 pub(super) fn check_delete(
@@ -20,6 +20,15 @@ pub(super) fn check_delete(
         (false, true) => Err(Errno::EISDIR),
         _ => Ok(()),
     }
+}
+
+/// What `fs.protected_hardlinks` forbids, as all distributions set it: names for what one could not write to oneself.
+fn check_link(credentials: Credentials, target: &Attributes) -> Result<()> {
+    let harmless = target.file_type() == FileType::Regular
+        && target.mode & S_ISUID == 0
+        && target.mode & (S_ISGID | S_IXGRP) != S_ISGID | S_IXGRP
+        && credentials.check(target, Access::READ | Access::WRITE).is_ok();
+    if harmless || credentials.owns(target) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 impl Context {
@@ -56,10 +65,6 @@ impl Context {
             Some(FileType::Symlink) | None => return Err(Errno::EINVAL),
         };
         let walk = self.walk_to_new(base, path, kind.file_type())?;
-        let is_device = matches!(kind, Kind::CharDevice(_) | Kind::BlockDevice(_));
-        if is_device && !walk.credentials.is_root() {
-            return Err(Errno::EPERM);
-        }
         self.create_at(&walk, kind, mode)
     }
 
@@ -75,15 +80,13 @@ impl Context {
         self.create_at(&walk, Kind::Symlink(target), 0)
     }
 
-    /// `linkat(2)`, of which `AT_SYMLINK_FOLLOW` and `AT_EMPTY_PATH` count.
+    /// `linkat(2)`, of which `AT_SYMLINK_FOLLOW` and `AT_EMPTY_PATH` count. Linux allows the latter only to who has opened
+    /// the file: that is for the caller to check, if it matters.
     pub fn link(&self, old: (&Location, &[u8]), new: (&Location, &[u8]), flags: u32) -> Result<()> {
         if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
             return Err(Errno::EINVAL);
         }
         let target = if old.1.is_empty() && flags & AT_EMPTY_PATH != 0 {
-            if !Credentials::current().is_root() {
-                return Err(Errno::ENOENT);
-            }
             old.0.clone()
         } else {
             let follow = if flags & AT_SYMLINK_FOLLOW != 0 { Follow::Last } else { Follow::Never };
@@ -94,6 +97,7 @@ impl Context {
         if !alloc::sync::Arc::ptr_eq(&directory.mount, &target.mount) {
             return Err(Errno::EXDEV);
         }
+        check_link(walk.credentials, &target.attributes())?;
         directory.mount.check_writable()?;
         walk.credentials.check(&directory.attributes(), Access::WRITE | Access::EXECUTE)?;
         if target.attributes().is_directory() {

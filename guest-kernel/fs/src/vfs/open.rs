@@ -124,6 +124,10 @@ impl Context {
         let directory = &walk.at;
         directory.mount.check_writable()?;
         walk.credentials.check(&directory.attributes(), Access::WRITE | Access::EXECUTE)?;
+        let is_device = matches!(kind, Kind::CharDevice(device) | Kind::BlockDevice(device) if device != 0);
+        if is_device && !walk.credentials.is_root() {
+            return Err(Errno::EPERM);
+        }
         let node = self.new_node(kind, mode, walk.credentials);
         Ok(directory.with(directory.inode.create(walk.name(), &node)?))
     }

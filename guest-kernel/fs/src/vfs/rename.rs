@@ -56,8 +56,9 @@ impl Context {
             return Err(Errno::EINVAL);
         }
         let mut from = Walk::new(self, old.0, old.1)?;
+        let from_last = from.go_to_last()?;
         let mut to = Walk::new(self, new.0, new.1)?;
-        let (from_last, to_last) = (from.go_to_last()?, to.go_to_last()?);
+        let to_last = to.go_to_last()?;
         if !Arc::ptr_eq(&from.at.mount, &to.at.mount) {
             return Err(Errno::EXDEV);
         }
@@ -68,7 +69,11 @@ impl Context {
             return Err(if flags & RENAME_NOREPLACE != 0 { Errno::EEXIST } else { Errno::EBUSY });
         }
         from.at.mount.check_writable()?;
-        rename(&Side::new(from)?, &Side::new(to)?, flags)
+        let from = Side::new(from)?;
+        if from.entry.is_none() {
+            return Err(Errno::ENOENT);
+        }
+        rename(&from, &Side::new(to)?, flags)
     }
 }
 

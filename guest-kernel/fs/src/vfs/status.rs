@@ -1,7 +1,7 @@
 //! Attributes of files: `access`, `chmod`, `chown`, `utimensat`, `truncate`, `statfs`, `readlink`, rights to execute.
 
 use super::inode::{Changes, SetTime, Statfs, WriterChange};
-use super::{Access, Context, Credentials, Inode, Location, MountFlags};
+use super::{Access, Attributes, Context, Credentials, Inode, Location, MountFlags};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{Errno, FileType, Result};
@@ -75,7 +75,11 @@ impl Location {
                 return Err(Errno::EPERM);
             }
         }
-        let permissions = (!attributes.is_directory()).then(|| without_set_ids(attributes.mode));
+        let permissions = (!attributes.is_directory()).then(|| without_set_ids(&attributes, credentials));
+        let drops_bits = permissions.is_some_and(|permissions| permissions != attributes.mode & 0o7777);
+        if drops_bits && !credentials.owns(&attributes) {
+            return Err(Errno::EPERM);
+        }
         self.inode.change(&Changes { permissions, uid, gid, ..Changes::NONE })
     }
 
@@ -131,10 +135,13 @@ impl Location {
     }
 }
 
-/// A mode after a change that drops the set-user-ID bit, and the set-group-ID bit where it is not a mere lock mark.
-pub(crate) fn without_set_ids(mode: u32) -> u32 {
-    let dropped = if mode & S_IXGRP != 0 { S_ISUID | S_ISGID } else { S_ISUID };
-    mode & 0o7777 & !dropped
+/// The permissions after a change of contents or owner: without the set-user-ID bit, and without the set-group-ID bit
+/// unless that is a mere mark on a file of one's own group.
+pub(crate) fn without_set_ids(attributes: &Attributes, credentials: Credentials) -> u32 {
+    let mode = attributes.mode;
+    let foreign = || !credentials.is_root() && !credentials.in_group(attributes.gid);
+    let drops_group = mode & S_ISGID != 0 && (mode & S_IXGRP != 0 || foreign());
+    mode & 0o7777 & !S_ISUID & !(if drops_group { S_ISGID } else { 0 })
 }
 
 /// Nobody can write to the file while this lives: see [`Location::deny_writers`].

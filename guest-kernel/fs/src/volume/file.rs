@@ -10,12 +10,13 @@
 
 use super::node::{Body, Node, State};
 use crate::erofs::Extent;
+use crate::vfs::{Attributes, Credentials, without_set_ids};
 use alloc::collections::BTreeMap;
-use ampoule_kbase::{Errno, Frame, PAGE_SIZE, Result, Sink, Source};
+use ampoule_kbase::{Errno, FileType, Frame, PAGE_SIZE, Result, Sink, Source};
 use core::slice;
 use linux_raw_sys::general::{
     F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, FALLOC_FL_KEEP_SIZE,
-    FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE,
+    FALLOC_FL_PUNCH_HOLE, S_ISGID, S_ISUID,
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -128,6 +129,17 @@ impl Node {
         match &mut *self.state.lock() {
             State { body: Body::File(contents), size, .. } => act(contents, size),
             _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// To be called before the contents change.
+    fn contents_change(&self) {
+        self.set_changed();
+        let credentials = Credentials::current();
+        let mut state = self.state.lock();
+        if state.mode & (S_ISUID | S_ISGID) != 0 && !credentials.is_root() {
+            let attributes = Attributes { mode: state.mode, uid: state.uid, gid: state.gid };
+            state.mode = FileType::Regular as u32 | without_set_ids(&attributes, credentials);
         }
     }
 
@@ -280,7 +292,7 @@ impl Node {
             contents.check_seal(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
             if end > *size { contents.check_seal(F_SEAL_GROW) } else { Ok(()) }
         })?;
-        self.set_changed();
+        self.contents_change();
         let mut done = 0;
         let mut failure = None;
         while done < wanted && failure.is_none() {
@@ -336,7 +348,7 @@ impl Node {
             core::cmp::Ordering::Greater => contents.check_seal(F_SEAL_GROW),
             core::cmp::Ordering::Equal => Ok(()),
         })?;
-        self.set_changed();
+        self.contents_change();
         let removed = self.contents(|contents, size| {
             let removed = if length < *size { self.cut(contents, length) } else { BTreeMap::new() };
             if length > *size {
@@ -369,22 +381,22 @@ impl Node {
     pub(super) fn allocate_contents(&self, flags: u32, offset: u64, length: u64) -> Result<()> {
         let end = offset.checked_add(length).filter(|end| *end <= SIZE_MAX).ok_or(Errno::EFBIG)?;
         let keep_size = flags & FALLOC_FL_KEEP_SIZE != 0;
+        let punches = flags == FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+        if flags & !FALLOC_FL_KEEP_SIZE != 0 && !punches {
+            return Err(Errno::EOPNOTSUPP);
+        }
         self.contents(|contents, size| {
             let grows = !keep_size && end > *size;
             contents.check_seal(if grows { F_SEAL_GROW } else { 0 })?;
-            let clears = flags & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) != 0;
-            contents.check_seal(if clears { F_SEAL_WRITE | F_SEAL_FUTURE_WRITE } else { 0 })
+            contents.check_seal(if punches { F_SEAL_WRITE | F_SEAL_FUTURE_WRITE } else { 0 })
         })?;
-        self.set_changed();
-        match flags & !FALLOC_FL_KEEP_SIZE {
-            0 => {
-                for index in offset / PAGE..end.div_ceil(PAGE) {
-                    self.contents(|contents, _| self.own_page(contents, index))?;
-                }
+        self.contents_change();
+        if punches {
+            self.clear_range(offset, end)?;
+        } else {
+            for index in offset / PAGE..end.div_ceil(PAGE) {
+                self.contents(|contents, _| self.own_page(contents, index))?;
             }
-            FALLOC_FL_PUNCH_HOLE if keep_size => self.clear_range(offset, end)?,
-            FALLOC_FL_ZERO_RANGE => self.clear_range(offset, end)?,
-            _ => return Err(Errno::EOPNOTSUPP),
         }
         self.contents(|contents, size| {
             if !keep_size && end > *size {
@@ -429,14 +441,15 @@ impl Node {
     pub(super) fn seek_contents(&self, offset: u64, hole: bool) -> Result<u64> {
         self.contents(|contents, size| {
             let mut at = offset;
+            let lower_end = contents.lower_end.next_multiple_of(PAGE);
             if hole {
-                at = at.max(contents.lower_end);
+                at = at.max(lower_end);
                 while contents.pages.contains_key(&(at / PAGE)) && at < *size {
                     at = (at / PAGE + 1) * PAGE;
                 }
                 return Ok(at.min(*size));
             }
-            if at >= contents.lower_end {
+            if at >= lower_end {
                 let next = contents.pages.range(at / PAGE..).next().map(|(next, _)| next * PAGE);
                 at = at.max(next.ok_or(Errno::ENXIO)?);
             }
