@@ -84,6 +84,7 @@ impl CPath {
 }
 
 #[cfg(test)]
+#[expect(unsafe_code, reason = "reads the pointers back as the kernel would")]
 mod tests {
     use super::*;
     use core::cell::RefCell;

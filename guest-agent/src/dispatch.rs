@@ -2,8 +2,9 @@
 
 use crate::Fatal;
 use crate::agent::{Agent, Role};
-use crate::job::{Job, Output};
+use crate::job::Output;
 use crate::launch::{failure, launch};
+use crate::stdio::Kind;
 use crate::sys::{clock, process};
 use crate::transfer::{Failure, Get, Put, Transfer};
 use ampoule_protocol::{
@@ -124,18 +125,24 @@ impl Agent {
 
     #[cold]
     fn close(&mut self, stream: Stream) -> Result<(), Fatal> {
-        let output = |job: Option<&mut Job>, which| {
-            job.into_iter().for_each(|job| *job.output(which) = None);
-            Ok(())
-        };
         match stream {
-            Stream::Stdout(job) => output(self.jobs.get_mut(&job), Output::Stdout),
-            Stream::Stderr(job) => output(self.jobs.get_mut(&job), Output::Stderr),
+            Stream::Stdout(job) => self.close_output(job, Output::Stdout),
+            Stream::Stderr(job) => self.close_output(job, Output::Stderr),
             Stream::File(file) => match self.transfers.remove(&file) {
                 Some(_) => self.host.say(&Failure::closed().report(file)),
                 None => Ok(()),
             },
             Stream::Stdin(_) => Err(wrong_way("close")),
+        }
+    }
+
+    fn close_output(&mut self, job: JobId, which: Output) -> Result<(), Fatal> {
+        let Some(job) = self.jobs.get_mut(&job) else { return Ok(()) };
+        *job.output(which) = None;
+        // A terminal hangs up when both of its sides are closed; left half open, it would hold up the job for ever.
+        match job.stdin.take_if(|_| job.kind == Kind::Terminal && which == Output::Stdout) {
+            Some(_) => self.host.say(&GuestMessage::Close(Stream::Stdin(job.id))),
+            None => Ok(()),
         }
     }
 

@@ -18,6 +18,7 @@
 //! The agent trusts nobody: the host may send anything (then the agent says what was wrong and powers off), and jobs
 //! may do anything that root can do in the guest, which at worst ends the guest.
 #![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub mod options;
 pub mod poller;
 pub mod power;
 pub mod stdio;
+#[expect(unsafe_code, reason = "system calls by hand: see the module")]
 pub mod sys;
 pub mod transfer;
 pub mod user;

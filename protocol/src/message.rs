@@ -30,7 +30,8 @@ pub enum HostMessage {
         /// Additional bytes.
         bytes: u32,
     },
-    /// The receiver wants no more of this stream: the job's next write fails with `EPIPE`, a transfer is given up.
+    /// The receiver wants no more of this stream: the job's next write fails with `EPIPE`, its
+    /// terminal hangs up, a transfer is given up.
     Close(Stream),
     /// Send a signal. Not an error if the job has just ended.
     Signal {

@@ -90,8 +90,9 @@ fn closing_the_terminal_hangs_up() {
     guest.launch(on_tty(1, "echo ready; exec sleep 100"));
     wait_for(&mut guest, "ready");
     guest.send(&HostMessage::Close(Stream::Stdout(job(1))));
-    guest.send(&HostMessage::Eof(Stream::Stdin(job(1))));
-    assert_eq!(guest.finish(job(1), None).status(), Status::Signal { signo: 1, core: false });
+    let output = guest.finish(job(1), None);
+    assert_eq!(output.status(), Status::Signal { signo: 1, core: false });
+    assert!(output.closed_stdin);
 }
 
 #[test]
