@@ -1,34 +1,52 @@
 //! `unix(7)`: sockets between processes of this machine.
+//!
+//! ```text
+//!   socket      what programs see: File and Socket
+//!   endpoint    one socket's state, and what its end means for others
+//!   connect, transfer    the operations
+//!   inbox       bytes and messages that wait to be received
+//!   passed      descriptors on their way (SCM_RIGHTS)
+//!   names, address       where names lead; sockaddr_un
+//! ```
+//!
+//! Not there: out-of-band data.
 
+mod address;
+mod connect;
+mod endpoint;
+mod inbox;
+mod names;
+mod passed;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+pub use names::{Binding, Names, install_names};
+pub use socket::UnixSocket;
+
+use crate::socket::{AF_UNIX, Kind};
 use alloc::sync::Arc;
-use ampoule_kbase::{Errno, File, Once, Result};
+use ampoule_kbase::{Errno, File, Result};
+use endpoint::Endpoint;
 
-/// What a socket inode holds: the way to the socket that is bound to it. Outlives the socket.
-pub struct Binding {
-    _private: (),
-}
+/// `SOCK_RAW`, which is another word for `SOCK_DGRAM` here.
+const RAW: u32 = 3;
 
-/// Path names of sockets, which the kernel looks up and makes in its file systems, for the calling process.
-pub trait Names: Sync {
-    /// Makes a socket inode at `path` that holds `binding`; `EADDRINUSE` where something exists.
-    fn bind(&self, path: &[u8], binding: Arc<Binding>) -> Result<()>;
-    /// What the inode at `path` holds: `ECONNREFUSED` if it is no socket, `EACCES` if the caller may not write to it.
-    fn find(&self, path: &[u8]) -> Result<Arc<Binding>>;
-}
-
-static NAMES: Once<&'static dyn Names> = Once::new();
-
-/// Gives sockets their path names, once, at start-up; the first call wins.
-pub fn install_names(names: &'static dyn Names) -> bool {
-    NAMES.set(names)
+fn kind(kind: u32, protocol: u32) -> Result<Kind> {
+    if protocol != 0 && protocol != AF_UNIX {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    Kind::from_raw(if kind == RAW { Kind::Datagram as u32 } else { kind })
 }
 
 /// `socket(AF_UNIX, kind, protocol)`.
-pub fn socket(_kind: u32, _protocol: u32) -> Result<Arc<dyn File>> {
-    Err(Errno::ENOSYS)
+pub fn socket(raw_kind: u32, protocol: u32) -> Result<Arc<dyn File>> {
+    Ok(UnixSocket::new(Endpoint::new(kind(raw_kind, protocol)?)))
 }
 
 /// `socketpair(AF_UNIX, kind, protocol)`.
-pub fn socketpair(_kind: u32, _protocol: u32) -> Result<(Arc<dyn File>, Arc<dyn File>)> {
-    Err(Errno::ENOSYS)
+pub fn socketpair(raw_kind: u32, protocol: u32) -> Result<(Arc<dyn File>, Arc<dyn File>)> {
+    let (one, other) = connect::pair(kind(raw_kind, protocol)?);
+    Ok((UnixSocket::new(one), UnixSocket::new(other)))
 }

@@ -66,7 +66,8 @@ impl VsockSocket {
             return Ok(0);
         }
         if state.received.len() > 0 {
-            let count = if peek { state.received.peek(sink)? } else { state.received.pop(sink)? };
+            let count =
+                if peek { state.received.peek(sink, usize::MAX)? } else { state.received.pop(sink)? };
             if !peek {
                 state.count_taken(count);
             }
