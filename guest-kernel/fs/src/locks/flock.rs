@@ -1,12 +1,13 @@
 //! `flock(2)`: locks of open file descriptions on whole files.
 
-use super::{FileLocks, Key, LOCKS, given_up, key_of, locks_of};
+use super::record::{Owner, release};
+use super::{FileLocks, Key, LOCKS, forget_if_idle, given_up, key_of, locks_of};
 use crate::vfs::{VfsFile, vfs_file};
 use ampoule_kbase::{Errno, OpenFile, Result};
 use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::general::{LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN};
 
-/// Whether an open file was ever locked: most are not, and need not look when they are closed.
+/// Whether an open file ever was the owner of a lock: most are not, and need not look when they are closed.
 #[derive(Default)]
 pub(crate) struct Flocked(AtomicBool);
 
@@ -18,6 +19,13 @@ pub(super) struct Flock {
 
 fn owner_of(file: &VfsFile) -> usize {
     core::ptr::from_ref(file) as usize
+}
+
+/// Notes that record locks of an open file description have to be looked for when it is closed, and names it as their owner.
+pub fn owner_of_open(open: &OpenFile) -> Result<Owner> {
+    let file = vfs_file(open).ok_or(Errno::EINVAL)?;
+    file.flocked.0.store(true, Ordering::Relaxed);
+    Ok(Owner::Open(owner_of(file) as u64))
 }
 
 /// `flock(2)`, never waiting. `operation` is `LOCK_SH`, `LOCK_EX` or `LOCK_UN`; `LOCK_NB` is ignored.
@@ -52,8 +60,11 @@ fn lock(key: Key, file: &VfsFile, exclusive: bool) -> Result<()> {
         free
     };
     file.flocked.0.store(true, Ordering::Relaxed);
-    if gave_up || !granted {
+    if gave_up {
         given_up(key, &locks);
+    } else if !granted {
+        // Nobody is woken: who waits for this lock comes here at each wake-up.
+        forget_if_idle(key, &locks);
     }
     if granted { Ok(()) } else { Err(Errno::EAGAIN) }
 }
@@ -78,6 +89,8 @@ fn unlock(key: Key, owner: usize) {
 pub(crate) fn closed(file: &VfsFile) {
     if file.flocked.0.load(Ordering::Relaxed) {
         let stat = file.location().stat();
-        unlock((stat.dev, stat.ino), owner_of(file));
+        let key = (stat.dev, stat.ino);
+        unlock(key, owner_of(file));
+        release(key, Owner::Open(owner_of(file) as u64));
     }
 }

@@ -6,7 +6,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use flock::flock;
+pub use flock::{flock, owner_of_open};
 pub(crate) use flock::{Flocked, closed};
 pub use record::{Owner, RecordKind, RecordLock, conflicting_record, release_records, set_record};
 
@@ -54,6 +54,10 @@ pub fn queue(open: &OpenFile) -> Result<Arc<FileLocks>> {
 /// Wakes those who wait, and forgets the file if there is nothing left to know.
 fn given_up(key: Key, locks: &FileLocks) {
     locks.queue.wake(Events::OUT);
+    forget_if_idle(key, locks);
+}
+
+fn forget_if_idle(key: Key, locks: &FileLocks) {
     let idle = {
         let held = locks.held.lock();
         held.flocks.is_empty() && held.records.is_empty() && locks.queue.is_empty()

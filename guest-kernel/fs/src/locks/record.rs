@@ -12,7 +12,7 @@ const RECORDS_MAX: usize = 4096;
 pub enum Owner {
     /// A process, by a number that stands for its table of descriptors.
     Process(u64),
-    /// An open file description, by its address.
+    /// An open file description, as [`owner_of_open`](super::owner_of_open) names it. Its locks end with it.
     Open(u64),
 }
 
@@ -127,7 +127,7 @@ pub fn release_records(open: &OpenFile, owner: Owner) {
     release(key, owner);
 }
 
-fn release(key: Key, owner: Owner) {
+pub(super) fn release(key: Key, owner: Owner) {
     let locks = LOCKS.lock().get(&key).cloned();
     let Some(locks) = locks else { return };
     let removed = {

@@ -42,7 +42,7 @@ pub trait Replay: Source {
 }
 
 fn checked(address: u64, length: usize) -> Result<Range> {
-    let valid = length == 0 || address.checked_add(length as u64).is_some_and(|end| end <= USER_END);
+    let valid = address.checked_add(length as u64).is_some_and(|end| end <= USER_END);
     if valid { Ok((address, length)) } else { Err(Errno::EFAULT) }
 }
 

@@ -5,6 +5,7 @@ use super::transfer::{self, Mode};
 use super::{Args, Call, call, file};
 use crate::mm::user::UserBuffers;
 use ampoule_kbase::{Errno, OpenFile, Result};
+use ampoule_kfs::dev::{Memory, MemoryDevice};
 use ampoule_kfs::location;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::general::{RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC};
@@ -125,6 +126,10 @@ fn lseek(args: &Args) -> Result<u64> {
     }
     if !open.file.seekable() {
         return Err(Errno::ESPIPE);
+    }
+    if let Some(memory) = open.file.as_any().downcast_ref::<Memory>() {
+        // As Linux: these have an offset, but one that stays where it is.
+        return Ok(if memory.device() == MemoryDevice::Random { *open.offset.lock() } else { 0 });
     }
     let new = match whence {
         linux::SEEK_SET => Some(distance),

@@ -6,7 +6,6 @@ use crate::mm::user;
 use crate::task::files::FileTable;
 use crate::task::{current, sched};
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use ampoule_kbase::{Errno, Mutex, OpenFile, Result};
 use ampoule_kfs::locks::{self, Owner, RecordKind, RecordLock};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -38,14 +37,10 @@ fn flock(args: &Args) -> Result<u64> {
 /// `struct flock`: type and whence in the first word, then start, length, and the process in the last.
 type RawLock = [u64; 4];
 
-fn owner(open: &OpenFile, command: u32) -> Owner {
+fn owner(open: &OpenFile, command: u32) -> Result<Owner> {
     match command {
-        linux::F_OFD_GETLK | linux::F_OFD_SETLK | linux::F_OFD_SETLKW => {
-            // The file of the file system belongs to one description, and ends its locks with itself.
-            let file = open.place.as_ref().unwrap_or(&open.file);
-            Owner::Open(Arc::as_ptr(file).cast::<()>() as u64)
-        }
-        _ => Owner::Process(current().process.pid.into()),
+        linux::F_OFD_GETLK | linux::F_OFD_SETLK | linux::F_OFD_SETLKW => locks::owner_of_open(open),
+        _ => Ok(Owner::Process(current().process.pid.into())),
     }
 }
 
@@ -84,7 +79,7 @@ fn parse(open: &OpenFile, raw: &RawLock, owner: Owner) -> Result<RecordLock> {
 /// `F_GETLK`, `F_OFD_GETLK`.
 pub fn get(open: &OpenFile, command: u32, address: u64) -> Result<u64> {
     let mut raw = user::read::<RawLock>(address)?;
-    let owner = owner(open, command);
+    let owner = owner(open, command)?;
     let lock = parse(open, &raw, owner)?;
     if lock.kind == RecordKind::Unlock {
         return Err(Errno::EINVAL);
@@ -110,7 +105,7 @@ pub fn get(open: &OpenFile, command: u32, address: u64) -> Result<u64> {
 /// `F_SETLK`, `F_SETLKW` and their variants for open file descriptions.
 pub fn set(open: &OpenFile, command: u32, address: u64) -> Result<u64> {
     let raw = user::read::<RawLock>(address)?;
-    let owner = owner(open, command);
+    let owner = owner(open, command)?;
     let lock = parse(open, &raw, owner)?;
     let allowed = match lock.kind {
         RecordKind::Read => open.readable(),
