@@ -133,6 +133,13 @@ pub trait File: Send + Sync + Any {
         Err(Errno::ENODEV)
     }
 
+    /// As [`page`](Self::page) for reading, but up to `most` (at least 1) pages at once, where they lie together in memory:
+    /// the frame of the first one, and how many there are. Runs longer than one page are of device frames only.
+    fn page_run(&self, index: u64, most: u64) -> Result<(Frame, u64)> {
+        let _ = most;
+        Ok((self.page(index, false)?, 1))
+    }
+
     /// Directory entries from position `offset` on, passed to `each` until it returns false or none is left.
     fn read_directory(&self, offset: u64, each: &mut dyn FnMut(DirEntry) -> bool) -> Result<()> {
         let _ = (offset, each);

@@ -250,6 +250,10 @@ pub trait Inode: Send + Sync + Any {
     fn page(&self, index: u64, write: bool, keep: bool) -> Result<Frame> {
         Err(Errno::ENODEV)
     }
+    /// See [`File::page_run`].
+    fn page_run(&self, index: u64, most: u64, keep: bool) -> Result<(Frame, u64)> {
+        Ok((self.page(index, false, keep)?, 1))
+    }
     /// Sets the length of a regular file.
     fn truncate(&self, length: u64) -> Result<()> {
         Err(Errno::EINVAL)

@@ -91,6 +91,10 @@ impl File for VfsFile {
         self.inode().page(index, write, self.writes)
     }
 
+    fn page_run(&self, index: u64, most: u64) -> Result<(Frame, u64)> {
+        self.inode().page_run(index, most, self.writes)
+    }
+
     fn read_directory(&self, offset: u64, each: &mut dyn FnMut(DirEntry) -> bool) -> Result<()> {
         if self.file_type != FileType::Directory {
             return Err(Errno::ENOTDIR);

@@ -1,13 +1,6 @@
-//! Contents of regular files: pages of their own over those of the lower layer.
-//!
-//! ```text
-//!   0 ........ lower_end ........ size
-//!   | lower layer | zeros            |      where there is no page of the file's own
-//! ```
-//!
-//! What lies in an own page behind the end of the file is arbitrary (a shared mapping may write there); it is cleared
-//! when the file grows over it.
+//! Reading, writing, mapping and cutting regular files; see `contents` for what there is to work on.
 
+use super::contents::{Contents, PAGE, Page, Run, SIZE_MAX, ZEROS};
 use super::node::{Body, Node, State};
 use crate::erofs::Extent;
 use crate::vfs::{Attributes, Credentials, without_set_ids};
@@ -15,97 +8,8 @@ use alloc::collections::BTreeMap;
 use ampoule_kbase::{Errno, FileType, Frame, PAGE_SIZE, Result, Sink, Source};
 use core::slice;
 use linux_raw_sys::general::{
-    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, FALLOC_FL_KEEP_SIZE,
-    FALLOC_FL_PUNCH_HOLE, S_ISGID, S_ISUID,
+    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, S_ISGID, S_ISUID,
 };
-
-const PAGE: u64 = PAGE_SIZE as u64;
-/// Offsets are signed in the system calls.
-const SIZE_MAX: u64 = i64::MAX as u64;
-static ZEROS: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
-
-struct Page {
-    frame: Frame,
-    /// A mere copy of the lower layer, which nobody has paid for.
-    clean: bool,
-}
-
-/// The contents of a regular file.
-pub(super) struct Contents {
-    pages: BTreeMap<u64, Page>,
-    /// Pages that are not clean.
-    own: u64,
-    /// Bytes that are those of the lower layer, where there is no page.
-    lower_end: u64,
-    /// The file was opened for writing at some time: from then on pages that are handed out are its own, so that what is
-    /// written later shows in mappings.
-    pub private: bool,
-    /// Seals, of a memfd.
-    pub seals: Option<u32>,
-}
-
-/// What is found at some position.
-enum Run {
-    Page(Frame),
-    Lower(u64),
-    Zeros(u64),
-    End,
-}
-
-impl Contents {
-    pub fn empty() -> Self {
-        Self { pages: BTreeMap::new(), own: 0, lower_end: 0, private: true, seals: None }
-    }
-
-    pub fn of_lower(size: u64) -> Self {
-        Self { pages: BTreeMap::new(), own: 0, lower_end: size, private: false, seals: None }
-    }
-
-    /// Pages that count against the limit.
-    pub fn page_count(&self) -> u64 {
-        self.own
-    }
-
-    pub fn add_seals(&mut self, seals: u32) -> Result<()> {
-        let old = self.seals.ok_or(Errno::EINVAL)?;
-        const ALL: u32 = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
-        if seals & !ALL != 0 {
-            return Err(Errno::EINVAL);
-        }
-        if old & F_SEAL_SEAL != 0 {
-            return Err(Errno::EPERM);
-        }
-        self.seals = Some(old | seals);
-        Ok(())
-    }
-
-    fn check_seal(&self, seals: u32) -> Result<()> {
-        if self.seals.unwrap_or(0) & seals == 0 { Ok(()) } else { Err(Errno::EPERM) }
-    }
-
-    /// The longest run of one kind at `at`.
-    fn run(&self, at: u64, size: u64) -> Run {
-        if at >= size {
-            return Run::End;
-        }
-        let index = at / PAGE;
-        if let Some(page) = self.pages.get(&index) {
-            return Run::Page(page.frame.clone());
-        }
-        let next_page = self.pages.range(index..).next().map_or(size, |(next, _)| next.saturating_mul(PAGE));
-        let end = next_page.min(size);
-        if at < self.lower_end { Run::Lower(end.min(self.lower_end) - at) } else { Run::Zeros(end - at) }
-    }
-
-    /// Clears an own page from `from` to its end, or to `to`.
-    fn clear(&self, from: u64, to: u64) {
-        let within = (from % PAGE) as usize;
-        let length = (to.saturating_sub(from)).min(PAGE - from % PAGE) as usize;
-        if let (Some(page), Some(zeros)) = (self.pages.get(&(from / PAGE)), ZEROS.get(..length)) {
-            page.frame.write(within, zeros);
-        }
-    }
-}
 
 /// Part of a frame, to be filled.
 ///
@@ -125,7 +29,7 @@ fn partial(done: usize, error: Errno) -> Result<usize> {
 }
 
 impl Node {
-    fn contents<T>(&self, act: impl FnOnce(&mut Contents, &mut u64) -> Result<T>) -> Result<T> {
+    pub(super) fn contents<T>(&self, act: impl FnOnce(&mut Contents, &mut u64) -> Result<T>) -> Result<T> {
         match &mut *self.state.lock() {
             State { body: Body::File(contents), size, .. } => act(contents, size),
             _ => Err(Errno::EINVAL),
@@ -133,7 +37,7 @@ impl Node {
     }
 
     /// To be called before the contents change.
-    fn contents_change(&self) {
+    pub(super) fn contents_change(&self) {
         self.set_changed();
         let credentials = Credentials::current();
         let mut state = self.state.lock();
@@ -243,7 +147,7 @@ impl Node {
     }
 
     /// The file's own page `index`, which is made if need be.
-    fn own_page(&self, contents: &mut Contents, index: u64) -> Result<Frame> {
+    pub(super) fn own_page(&self, contents: &mut Contents, index: u64) -> Result<Frame> {
         match contents.pages.get_mut(&index) {
             Some(page) if !page.clean => Ok(page.frame.clone()),
             Some(page) => {
@@ -258,6 +162,21 @@ impl Node {
                 self.add_own(contents, index, || self.copy_of(index, lower_end))
             }
         }
+    }
+
+    /// Whole pages from `index` on that lie together in the image and were not changed: the first frame, and how many.
+    pub(super) fn lower_run(&self, index: u64, most: u64) -> Option<(Frame, u64)> {
+        let file = self.lower?;
+        let end = self
+            .contents(|contents, size| {
+                let changed = contents.pages.range(index..).next().map_or(u64::MAX, |(page, _)| *page);
+                let whole = contents.lower_end.min(*size) / PAGE;
+                Ok(if contents.private { 0 } else { changed.min(whole) })
+            })
+            .ok()?;
+        let most = most.min(end.checked_sub(index)?);
+        let run = self.shared.lower().ok()?.frame_run(file, index * PAGE, most).ok()??;
+        (run.1 > 0).then_some(run)
     }
 
     pub(super) fn contents_page(&self, index: u64, keep: bool) -> Result<Frame> {
@@ -375,85 +294,5 @@ impl Node {
         }
         contents.clear(length, length.next_multiple_of(PAGE));
         removed
-    }
-
-    /// `fallocate(2)`.
-    pub(super) fn allocate_contents(&self, flags: u32, offset: u64, length: u64) -> Result<()> {
-        let end = offset.checked_add(length).filter(|end| *end <= SIZE_MAX).ok_or(Errno::EFBIG)?;
-        let keep_size = flags & FALLOC_FL_KEEP_SIZE != 0;
-        let punches = flags == FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
-        if flags & !FALLOC_FL_KEEP_SIZE != 0 && !punches {
-            return Err(Errno::EOPNOTSUPP);
-        }
-        self.contents(|contents, size| {
-            let grows = !keep_size && end > *size;
-            contents.check_seal(if grows { F_SEAL_GROW } else { 0 })?;
-            contents.check_seal(if punches { F_SEAL_WRITE | F_SEAL_FUTURE_WRITE } else { 0 })
-        })?;
-        self.contents_change();
-        if punches {
-            self.clear_range(offset, end)?;
-        } else {
-            for index in offset / PAGE..end.div_ceil(PAGE) {
-                self.contents(|contents, _| self.own_page(contents, index))?;
-            }
-        }
-        self.contents(|contents, size| {
-            if !keep_size && end > *size {
-                contents.clear(*size, end);
-                *size = end;
-            }
-            Ok(())
-        })?;
-        self.state.lock().touch();
-        Ok(())
-    }
-
-    /// Makes a range read as zeros, and frees the pages in it.
-    fn clear_range(&self, start: u64, end: u64) -> Result<()> {
-        self.contents(|contents, size| {
-            let end = end.min(*size);
-            let mut at = start;
-            while at < end {
-                let index = at / PAGE;
-                let stop = ((index + 1) * PAGE).min(end);
-                let whole = at.is_multiple_of(PAGE) && stop - at == PAGE && at >= contents.lower_end;
-                if whole {
-                    if contents.pages.remove(&index).is_some_and(|page| !page.clean) {
-                        contents.own -= 1;
-                        self.shared.uncharge_pages(1);
-                    }
-                } else if at < contents.lower_end || contents.pages.contains_key(&index) {
-                    self.own_page(contents, index)?;
-                    contents.clear(at, stop);
-                }
-                at = stop;
-                // Where nothing is, there is nothing to clear: go on at the next page that there is.
-                if at >= contents.lower_end {
-                    let next = contents.pages.range(at / PAGE..).next().map_or(end, |(next, _)| next * PAGE);
-                    at = at.max(next);
-                }
-            }
-            Ok(())
-        })
-    }
-
-    pub(super) fn seek_contents(&self, offset: u64, hole: bool) -> Result<u64> {
-        self.contents(|contents, size| {
-            let mut at = offset;
-            let lower_end = contents.lower_end.next_multiple_of(PAGE);
-            if hole {
-                at = at.max(lower_end);
-                while contents.pages.contains_key(&(at / PAGE)) && at < *size {
-                    at = (at / PAGE + 1) * PAGE;
-                }
-                return Ok(at.min(*size));
-            }
-            if at >= lower_end {
-                let next = contents.pages.range(at / PAGE..).next().map(|(next, _)| next * PAGE);
-                at = at.max(next.ok_or(Errno::ENXIO)?);
-            }
-            if at < *size { Ok(at) } else { Err(Errno::ENXIO) }
-        })
     }
 }

@@ -202,4 +202,12 @@ impl Lower {
         }
         Ok(erofs.image().frame(at))
     }
+
+    /// Up to `most` of the image's own frames from `offset` on that lie together and hold whole pages of the file.
+    pub fn frame_run(&self, file: LowerRef, offset: u64, most: u64) -> Result<Option<(Frame, u64)>> {
+        let (LowerRef::Disk(_), Lower::Erofs(erofs)) = (file, self) else { return Ok(None) };
+        let Extent::Data(bytes, at) = self.extent(file, offset)? else { return Ok(None) };
+        let whole = (bytes.len() / PAGE_SIZE) as u64;
+        Ok(erofs.image().frame(at).map(|frame| (frame, whole.min(most))))
+    }
 }

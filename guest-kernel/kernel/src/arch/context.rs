@@ -74,7 +74,9 @@ pub unsafe fn load_extended(area: *const ExtendedState) {
 pub fn sanitize(state: &mut ExtendedState) {
     const MXCSR: usize = 24;
     const HEADER: usize = 512;
-    let mxcsr = u32::from_le_bytes([state.0[MXCSR], state.0[MXCSR + 1], state.0[MXCSR + 2], state.0[MXCSR + 3]]) & 0xffff;
+    let mxcsr =
+        u32::from_le_bytes([state.0[MXCSR], state.0[MXCSR + 1], state.0[MXCSR + 2], state.0[MXCSR + 3]])
+            & 0xffff;
     state.0[MXCSR..MXCSR + 4].copy_from_slice(&mxcsr.to_le_bytes());
     let mut features = [0; 8];
     features.copy_from_slice(&state.0[HEADER..HEADER + 8]);

@@ -87,7 +87,9 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, count: usize) -> i32 {
     // SAFETY: the caller's promise: both ranges are valid.
     unsafe {
         let mut at = 0;
-        while at + 8 <= count && a.add(at).cast::<u64>().read_unaligned() == b.add(at).cast::<u64>().read_unaligned() {
+        while at + 8 <= count
+            && a.add(at).cast::<u64>().read_unaligned() == b.add(at).cast::<u64>().read_unaligned()
+        {
             at += 8;
         }
         while at < count {

@@ -2,6 +2,7 @@
 
 use super::cpu;
 use crate::{interrupts, signal, syscall, task};
+use core::sync::atomic::Ordering;
 
 /// The program's registers while the kernel works for it, as `entry.s` lays them out at the top of the kernel stack.
 #[repr(C, align(16))]
@@ -144,6 +145,7 @@ fn page_fault(frame: &TrapFrame) {
     } else {
         crate::mm::Access::Read
     };
+    task::current().process.faults.fetch_add(1, Ordering::Relaxed);
     if let Err(fault) = task::current().memory().lock().fault(frame.cr2, access, frame.rsp) {
         fault.raise(frame.cr2);
     }
@@ -168,12 +170,31 @@ pub fn frame_address(stack_top: u64) -> u64 {
 pub fn describe(frame: &TrapFrame) {
     crate::log!(
         "vector {} error {:#x} cr2 {:#x} rip {:#x} cs {:#x} rflags {:#x} rsp {:#x}",
-        frame.vector, frame.error, frame.cr2, frame.rip, frame.cs, frame.rflags, frame.rsp
+        frame.vector,
+        frame.error,
+        frame.cr2,
+        frame.rip,
+        frame.cs,
+        frame.rflags,
+        frame.rsp
     );
     crate::log!(
         "rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x} rsi {:#x} rdi {:#x} rbp {:#x} r8 {:#x} r9 {:#x} r10 {:#x} r11 {:#x} r12 {:#x} r13 {:#x} r14 {:#x} r15 {:#x} {}",
-        frame.rax, frame.rbx, frame.rcx, frame.rdx, frame.rsi, frame.rdi, frame.rbp, frame.r8, frame.r9, frame.r10,
-        frame.r11, frame.r12, frame.r13, frame.r14, frame.r15,
+        frame.rax,
+        frame.rbx,
+        frame.rcx,
+        frame.rdx,
+        frame.rsi,
+        frame.rdi,
+        frame.rbp,
+        frame.r8,
+        frame.r9,
+        frame.r10,
+        frame.r11,
+        frame.r12,
+        frame.r13,
+        frame.r14,
+        frame.r15,
         if cpu::deprivileged() { "(deprivileged mode)" } else { "(ring 0 mode)" }
     );
 }

@@ -1,7 +1,7 @@
 //! One mapping of an address space.
 
-use ampoule_kbase::File;
 use alloc::sync::Arc;
+use ampoule_kbase::File;
 
 bitflags::bitflags! {
     /// `PROT_*` of `mmap(2)`.

@@ -70,7 +70,9 @@ impl AddressSpace {
             return Err(Fault::Denied);
         }
         match self.tables.find(page).map(|entry| *entry).filter(|entry| entry & bits::PRESENT != 0) {
-            Some(entry) if access == Access::Write && entry & bits::WRITE == 0 => self.write_to_present(&area, page, entry),
+            Some(entry) if access == Access::Write && entry & bits::WRITE == 0 => {
+                self.write_to_present(&area, page, entry)
+            }
             Some(_) => Ok(()),
             None => self.fill(&area, page, access),
         }
@@ -139,7 +141,9 @@ impl AddressSpace {
     pub(super) fn map_anonymous(&mut self, area: &Area, page: u64) -> Result<(), Fault> {
         let entry = self.tables.find_or_make(page)?;
         if *entry & bits::PRESENT == 0 {
-            *entry = Frame::zeroed()?.into_physical() | flags(area.protection, true);
+            // The processor (or the host) notes the first use: a page without that mark is still zero.
+            let marks = bits::ACCESSED | bits::DIRTY;
+            *entry = Frame::zeroed()?.into_physical() | flags(area.protection, true) & !marks;
             self.resident += 1;
         }
         Ok(())
@@ -163,15 +167,32 @@ impl AddressSpace {
 
     /// Maps the pages of a file area that are not mapped yet, read-only, as far as the file goes.
     pub(super) fn map_file_pages(&mut self, area: &Area, start: u64, end: u64) {
-        for page in (start..end).step_by(PAGE as usize) {
+        let mut page = start;
+        while page < end {
             let Some((file, index)) = area.file_page(page) else { return };
-            let Ok(entry) = self.tables.find_or_make(page) else { return };
-            if *entry & bits::PRESENT == 0 {
-                let Ok(frame) = file.page(index, false) else { return };
-                *entry = frame.into_physical() | flags(area.protection, false);
-                self.resident += 1;
+            let Ok((frame, count)) = file.page_run(index, (end - page) / PAGE) else { return };
+            // Only device frames come in runs, and those need no references.
+            let physical = frame.into_physical();
+            for i in 0..count.max(1) {
+                if self.map_if_absent(area, page, physical + i * PAGE).is_err() {
+                    return;
+                }
+                page += PAGE;
             }
         }
+    }
+
+    /// Maps one page read-only, unless there is one; takes over its reference.
+    fn map_if_absent(&mut self, area: &Area, page: u64, physical: u64) -> Result<(), Fault> {
+        let entry = self.tables.find_or_make(page)?;
+        if *entry & bits::PRESENT == 0 {
+            *entry = physical | flags(area.protection, false);
+            self.resident += 1;
+        } else {
+            // SAFETY: the caller's reference, which the tables do not take.
+            drop(unsafe { Frame::from_physical(physical) });
+        }
+        Ok(())
     }
 }
 
@@ -219,7 +240,9 @@ impl AddressSpace {
         while done < to.len() {
             let at = address + done as u64;
             let step = ((PAGE - at % PAGE) as usize).min(to.len() - done);
-            if at >= super::USER_END || (!self.is_accessible(at, Access::Read) && self.fault(at, Access::Read, 0).is_err()) {
+            if at >= super::USER_END
+                || (!self.is_accessible(at, Access::Read) && self.fault(at, Access::Read, 0).is_err())
+            {
                 break;
             }
             let Some(frame) = self.frame_at(at) else { break };

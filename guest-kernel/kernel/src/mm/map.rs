@@ -3,8 +3,8 @@
 use super::fault::flags;
 use super::paging::bits;
 use super::{AddressSpace, Area, Backing, PAGE, Protection, USER_END, USER_START, page_up};
-use ampoule_kbase::{Errno, Frame, Result};
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Frame, Result};
 
 /// File pages that `mmap` maps at once: programs and libraries are mapped whole.
 const EAGER_FILE_BYTES: u64 = 2 << 20;
@@ -162,7 +162,8 @@ impl AddressSpace {
             return Ok(());
         }
         self.check_mapped(start, end)?;
-        if protection.contains(Protection::WRITE) && self.overlapping(start, end).any(|area| !area.may_write) {
+        if protection.contains(Protection::WRITE) && self.overlapping(start, end).any(|area| !area.may_write)
+        {
             return Err(Errno::EACCES);
         }
         let mut stale = false;
@@ -241,7 +242,14 @@ impl AddressSpace {
     }
 
     /// `mremap(2)`. `target`: where to move it (`MREMAP_FIXED`); else it moves only if it `may_move`.
-    pub fn remap(&mut self, start: u64, old: u64, new: u64, may_move: bool, target: Option<u64>) -> Result<u64> {
+    pub fn remap(
+        &mut self,
+        start: u64,
+        old: u64,
+        new: u64,
+        may_move: bool,
+        target: Option<u64>,
+    ) -> Result<u64> {
         let old = page_up(old).ok_or(Errno::EINVAL)?;
         let new = page_up(new).filter(|new| *new > 0).ok_or(Errno::EINVAL)?;
         if start % PAGE != 0 || old == 0 {

@@ -1,7 +1,8 @@
 //! Four-level page tables (Intel SDM vol. 3, 4.5), reached through the direct map.
 
 use super::{DIRECT_MAP, PAGE};
-use ampoule_kbase::{Frame, Result};
+use alloc::vec::Vec;
+use ampoule_kbase::{Frame, Mutex, Result};
 
 /// Bits of a page-table entry.
 pub mod bits {
@@ -34,9 +35,20 @@ pub struct PageTables {
     root: Frame,
 }
 
+/// Trees of tables whose last-level entries are all empty, from spaces that are gone. A host that shadows page tables
+/// keeps its shadows of them, so the next program, which is laid out much the same, costs few traps.
+static POOL: Mutex<Vec<Frame>> = Mutex::new(Vec::new());
+const POOL_LIMIT: usize = 8;
+/// Trees with more tables than this are not worth keeping.
+const POOLED_TABLES: usize = 24;
+
 impl PageTables {
     /// Tables with an empty lower half.
     pub fn new() -> Result<Self> {
+        let pooled = POOL.lock().pop();
+        if let Some(root) = pooled {
+            return Ok(Self { root });
+        }
         let root = Frame::for_kernel()?;
         for slot in KERNEL_SLOTS {
             let address = (slot as u64) << 39;
@@ -120,9 +132,35 @@ impl PageTables {
     }
 }
 
+/// How many tables lie below one, the counting being given up beyond `limit`.
+fn count_tables(table: u64, level: u32, limit: usize) -> usize {
+    let slots = if level == 3 { 256 } else { 512 };
+    let mut count = 0;
+    for slot in 0..slots {
+        // SAFETY: `table` is a live table of a space that is being dropped.
+        let value = unsafe { *entry(table, slot << (12 + 9 * level), level) };
+        if value & bits::PRESENT != 0 {
+            count += 1;
+            if level > 1 && count <= limit {
+                count += count_tables(value & bits::ADDRESS, level - 1, limit - count);
+            }
+            if count > limit {
+                break;
+            }
+        }
+    }
+    count
+}
+
 impl Drop for PageTables {
     fn drop(&mut self) {
-        Self::free_tables(self.root.physical(), 3);
+        let mut pool = POOL.lock();
+        if pool.len() < POOL_LIMIT && count_tables(self.root.physical(), 3, POOLED_TABLES) <= POOLED_TABLES {
+            pool.push(self.root.clone());
+        } else {
+            drop(pool);
+            Self::free_tables(self.root.physical(), 3);
+        }
     }
 }
 
@@ -154,7 +192,8 @@ pub fn extend_direct_map(start: u64, end: u64, cache: Cache) -> Result<()> {
             }
             let large = entry(*slot & bits::ADDRESS, at, 1);
             if *large & bits::PRESENT == 0 {
-                let caching = if cache == Cache::Device { bits::CACHE_DISABLE | bits::WRITE_THROUGH } else { 0 };
+                let caching =
+                    if cache == Cache::Device { bits::CACHE_DISABLE | bits::WRITE_THROUGH } else { 0 };
                 *large = at | bits::LARGE | bits::PRESENT | bits::WRITE | bits::USER | caching;
             }
         }

@@ -2,8 +2,8 @@
 
 use super::paging::{PageTables, bits};
 use super::{Area, USER_END};
-use ampoule_kbase::{Errno, Frame, Result};
 use alloc::collections::BTreeMap;
+use ampoule_kbase::{Errno, Frame, Result};
 
 /// The memory of a program.
 pub struct AddressSpace {
@@ -175,7 +175,8 @@ impl AddressSpace {
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        let ranges: alloc::vec::Vec<(u64, u64)> = self.areas.values().map(|area| (area.start, area.end)).collect();
+        let ranges: alloc::vec::Vec<(u64, u64)> =
+            self.areas.values().map(|area| (area.start, area.end)).collect();
         for (start, end) in ranges {
             self.release_pages(start, end);
         }

@@ -7,8 +7,8 @@
 pub use super::buffers::UserBuffers;
 use super::{Access, Fault, PAGE, USER_END};
 use crate::task;
-use ampoule_kbase::{Errno, Result, UserMemory};
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Result, UserMemory};
 use core::mem::MaybeUninit;
 
 /// Plain data that system calls pass in memory: any bit pattern is a value, and there is no padding to leak.
@@ -88,7 +88,9 @@ pub fn read<T: Plain>(address: u64) -> Result<T> {
 pub fn write<T: Plain>(address: u64, value: T) -> Result<()> {
     check(address, size_of::<T>(), Access::Write)?;
     // SAFETY: mapped and writable by the check.
-    unsafe { core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), address as *mut u8, size_of::<T>()) };
+    unsafe {
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), address as *mut u8, size_of::<T>())
+    };
     Ok(())
 }
 

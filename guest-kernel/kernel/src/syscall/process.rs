@@ -8,9 +8,9 @@ use crate::task::exec::{self, MAX_ARGUMENTS, MAX_STRING};
 use crate::task::process::{self, ExitStatus, Process, Usage};
 use crate::task::wait::{self, Event, Selection};
 use crate::task::{clone, current, exit};
-use ampoule_kbase::{Errno, Result};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Result};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general as linux;
 
@@ -29,9 +29,15 @@ pub const CALLS: &[Call] = &[
     call(linux::__NR_getpid, "getpid", "", |_| Ok(u64::from(current().process.pid))),
     call(linux::__NR_getppid, "getppid", "", |_| Ok(u64::from(current().process.parent_pid()))),
     call(linux::__NR_gettid, "gettid", "", |_| Ok(u64::from(current().tid))),
-    call(linux::__NR_getpgrp, "getpgrp", "", |_| Ok(u64::from(current().process.pgid.load(Ordering::Relaxed)))),
-    call(linux::__NR_getpgid, "getpgid", "i", |args| Ok(u64::from(target(args[0])?.pgid.load(Ordering::Relaxed)))),
-    call(linux::__NR_getsid, "getsid", "i", |args| Ok(u64::from(target(args[0])?.sid.load(Ordering::Relaxed)))),
+    call(linux::__NR_getpgrp, "getpgrp", "", |_| {
+        Ok(u64::from(current().process.pgid.load(Ordering::Relaxed)))
+    }),
+    call(linux::__NR_getpgid, "getpgid", "i", |args| {
+        Ok(u64::from(target(args[0])?.pgid.load(Ordering::Relaxed)))
+    }),
+    call(linux::__NR_getsid, "getsid", "i", |args| {
+        Ok(u64::from(target(args[0])?.sid.load(Ordering::Relaxed)))
+    }),
     call(linux::__NR_setpgid, "setpgid", "ii", setpgid),
     call(linux::__NR_setsid, "setsid", "", setsid),
     call(linux::__NR_set_tid_address, "set_tid_address", "x", set_tid_address),
@@ -102,12 +108,28 @@ fn clone3(frame: &mut TrapFrame) -> Result<u64> {
             return Err(Errno::E2BIG);
         }
     }
-    let [flags, _pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, _set_tid, set_tid_size, _] = words;
-    if set_tid_size != 0 || exit_signal > u64::from(crate::signal::COUNT) || (stack == 0) != (stack_size == 0) {
+    let [
+        flags,
+        _pidfd,
+        child_tid,
+        parent_tid,
+        exit_signal,
+        stack,
+        stack_size,
+        tls,
+        _set_tid,
+        set_tid_size,
+        _,
+    ] = words;
+    if set_tid_size != 0 || exit_signal > u64::from(crate::signal::COUNT) || (stack == 0) != (stack_size == 0)
+    {
         return Err(Errno::EINVAL);
     }
     let stack = stack.checked_add(stack_size).filter(|end| *end <= USER_END).ok_or(Errno::EINVAL)?;
-    finish(frame, &clone::Request { flags, stack, exit_signal: exit_signal as u32, parent_tid, child_tid, tls })
+    finish(
+        frame,
+        &clone::Request { flags, stack, exit_signal: exit_signal as u32, parent_tid, child_tid, tls },
+    )
 }
 
 /// A null-terminated array of strings. `total` counts down what may still be passed.
@@ -177,7 +199,12 @@ fn exit_group(args: &Args) -> Result<u64> {
 
 fn wait4(args: &Args) -> Result<u64> {
     let [pid, status, options, usage, ..] = *args;
-    const KNOWN: u32 = linux::WNOHANG | linux::WUNTRACED | linux::WCONTINUED | linux::__WALL | linux::__WCLONE | linux::__WNOTHREAD;
+    const KNOWN: u32 = linux::WNOHANG
+        | linux::WUNTRACED
+        | linux::WCONTINUED
+        | linux::__WALL
+        | linux::__WCLONE
+        | linux::__WNOTHREAD;
     let options = options as u32;
     if options & !KNOWN != 0 {
         return Err(Errno::EINVAL);
@@ -207,7 +234,8 @@ fn waitid(args: &Args) -> Result<u64> {
     let [kind, id, info, options, usage, _] = *args;
     let options = options as u32;
     const STATES: u32 = linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED;
-    const KNOWN: u32 = STATES | linux::WNOHANG | linux::WNOWAIT | linux::__WALL | linux::__WCLONE | linux::__WNOTHREAD;
+    const KNOWN: u32 =
+        STATES | linux::WNOHANG | linux::WNOWAIT | linux::__WALL | linux::__WCLONE | linux::__WNOTHREAD;
     if options & !KNOWN != 0 || options & STATES == 0 {
         return Err(Errno::EINVAL);
     }
@@ -254,6 +282,7 @@ pub fn write_usage(address: u64, usage: Usage) -> Result<()> {
     words[0] = usage.cpu_ns / 1_000_000_000;
     words[1] = usage.cpu_ns % 1_000_000_000 / 1000;
     words[4] = usage.peak_pages * 4;
+    words[8] = usage.faults;
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     user::write_bytes(address, &bytes)
 }
@@ -284,7 +313,8 @@ fn setpgid(args: &Args) -> Result<u64> {
     let same_session = process.sid.load(Ordering::Relaxed) == session;
     let is_leader = process.sid.load(Ordering::Relaxed) == process.pid;
     let pgid = if pgid == 0 { process.pid } else { pgid as u32 };
-    let group_exists = || process::group(pgid).iter().any(|member| member.sid.load(Ordering::Relaxed) == session);
+    let group_exists =
+        || process::group(pgid).iter().any(|member| member.sid.load(Ordering::Relaxed) == session);
     if !same_session || is_leader || pgid != process.pid && !group_exists() {
         return Err(Errno::EPERM);
     }

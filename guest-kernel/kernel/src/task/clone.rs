@@ -9,9 +9,9 @@ use crate::arch::trap::TrapFrame;
 use crate::mm::{AddressSpace, USER_END, user};
 use crate::signal::Pending;
 use crate::time::{clock, interval::ProcessTimers};
-use ampoule_kbase::{Errno, Mutex, Result, WaitQueue};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Mutex, Result, WaitQueue};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 
@@ -144,11 +144,12 @@ fn new_process(pid: u32, this: &Thread, frame: &TrapFrame, request: &Request) ->
         parent.memory.lock().clone()
     } else {
         let space = parent.memory.lock().clone();
-        let copy = space.lock().fork(frame.rsp)?;
+        let copy = space.lock().fork()?;
         Arc::new(Mutex::new(copy))
     };
     let files = parent.files();
-    let files = if request.has(linux::CLONE_FILES) { files } else { Arc::new(Mutex::new(files.lock().clone())) };
+    let files =
+        if request.has(linux::CLONE_FILES) { files } else { Arc::new(Mutex::new(files.lock().clone())) };
     let fs = parent.fs.lock().clone();
     let fs = if request.has(linux::CLONE_FS) { fs } else { Arc::new(Mutex::new(fs.lock().clone())) };
     let actions = parent.actions.lock().clone();
@@ -161,7 +162,8 @@ fn new_process(pid: u32, this: &Thread, frame: &TrapFrame, request: &Request) ->
         }
         Arc::new(Mutex::new(copy))
     };
-    let real_parent = if request.has(linux::CLONE_PARENT) { parent.parent.lock().clone() } else { Arc::downgrade(parent) };
+    let real_parent =
+        if request.has(linux::CLONE_PARENT) { parent.parent.lock().clone() } else { Arc::downgrade(parent) };
     Ok(Arc::new(Process {
         pid,
         pgid: AtomicU32::new(parent.pgid.load(Ordering::Relaxed)),

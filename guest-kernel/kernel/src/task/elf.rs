@@ -1,9 +1,11 @@
 //! ELF executables (System V ABI, chapter 4 and 5): headers read from a hostile file, segments mapped from it.
 
-use crate::mm::{AddressSpace, Area, Backing, MapRequest, PAGE, Placement, Protection, USER_END, page_down, page_up};
-use ampoule_kbase::{Errno, File, Frame, Result, SliceSink};
+use crate::mm::{
+    AddressSpace, Area, Backing, MapRequest, PAGE, Placement, Protection, USER_END, page_down, page_up,
+};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, File, Frame, Result, SliceSink};
 
 const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
@@ -87,7 +89,10 @@ impl Executable {
     pub fn parse(file: Arc<dyn File>, head: &[u8]) -> Result<Self> {
         let head = head.get(..HEADER_SIZE).ok_or(Errno::ENOEXEC)?;
         let kind = u16_at(head, 16);
-        if head[..7] != *b"\x7fELF\x02\x01\x01" || u16_at(head, 18) != EM_X86_64 || !matches!(kind, ET_EXEC | ET_DYN) {
+        if head[..7] != *b"\x7fELF\x02\x01\x01"
+            || u16_at(head, 18) != EM_X86_64
+            || !matches!(kind, ET_EXEC | ET_DYN)
+        {
             return Err(Errno::ENOEXEC);
         }
         let count = usize::from(u16_at(head, 56));
@@ -96,7 +101,9 @@ impl Executable {
         }
         let program_headers_offset = u64_at(head, 32);
         let mut table = alloc::vec![0; count * PROGRAM_HEADER_SIZE];
-        if program_headers_offset > i64::MAX as u64 || read_at(&*file, program_headers_offset, &mut table)? != table.len() {
+        if program_headers_offset > i64::MAX as u64
+            || read_at(&*file, program_headers_offset, &mut table)? != table.len()
+        {
             return Err(Errno::ENOEXEC);
         }
         let headers: Vec<_> = table.chunks_exact(PROGRAM_HEADER_SIZE).map(ProgramHeader::parse).collect();
@@ -104,11 +111,19 @@ impl Executable {
             Some(header) => Some(read_interpreter(&*file, header)?),
             None => None,
         };
-        let executable_stack = headers.iter().find(|h| h.kind == PT_GNU_STACK).is_some_and(|h| h.flags & 1 != 0);
+        let executable_stack =
+            headers.iter().find(|h| h.kind == PT_GNU_STACK).is_some_and(|h| h.flags & 1 != 0);
         let entry = u64_at(head, 24);
         let position_independent = kind == ET_DYN;
-        let this =
-            Self { file, entry, position_independent, headers, program_headers_offset, interpreter, executable_stack };
+        let this = Self {
+            file,
+            entry,
+            position_independent,
+            headers,
+            program_headers_offset,
+            interpreter,
+            executable_stack,
+        };
         this.span()?;
         Ok(this)
     }
@@ -139,7 +154,11 @@ impl Executable {
     /// there is room.
     pub fn load(&self, space: &mut AddressSpace, preferred: u64) -> Result<Loaded> {
         let (low, high) = self.span()?;
-        let base = if self.position_independent { self.reserve(space, preferred, high - low)?.wrapping_sub(low) } else { 0 };
+        let base = if self.position_independent {
+            self.reserve(space, preferred, high - low)?.wrapping_sub(low)
+        } else {
+            0
+        };
         let mut code = (0, 0);
         for load in self.loads() {
             self.map_segment(space, load, base)?;
@@ -177,9 +196,9 @@ impl Executable {
         if let Some(header) = self.headers.iter().find(|header| header.kind == PT_PHDR) {
             return base.wrapping_add(header.address);
         }
-        let holder = self.loads().find(|load| {
-            (load.offset..load.offset + load.file_size).contains(&self.program_headers_offset)
-        });
+        let holder = self
+            .loads()
+            .find(|load| (load.offset..load.offset + load.file_size).contains(&self.program_headers_offset));
         holder.map_or(0, |load| base + load.address + (self.program_headers_offset - load.offset))
     }
 
@@ -222,7 +241,13 @@ impl Executable {
     }
 
     /// Copies the first pages of a writable segment, and its last one, behind whose contents there must be zeros.
-    fn copy_data(&self, space: &mut AddressSpace, load: &ProgramHeader, start: u64, file_end: u64) -> Result<()> {
+    fn copy_data(
+        &self,
+        space: &mut AddressSpace,
+        load: &ProgramHeader,
+        start: u64,
+        file_end: u64,
+    ) -> Result<()> {
         let last = page_down(file_end - 1);
         let needs_zeros = load.memory_size > load.file_size && file_end % PAGE != 0;
         for page in (start..file_end).step_by(PAGE as usize) {

@@ -1,7 +1,7 @@
 //! `execve(2)`: a new program in the current process.
 
-use super::elf::{Executable, Loaded, read_at};
 use super::credentials::Credentials;
+use super::elf::{Executable, Loaded, read_at};
 use super::limits::resource;
 use super::process::{Process, Program};
 use super::{current, sched};
@@ -9,9 +9,9 @@ use crate::arch::context::{self, ExtendedState, XSAVE_ROOM};
 use crate::arch::trap::TrapFrame;
 use crate::mm::{AddressSpace, Backing, MapRequest, PAGE, Placement, Protection, USER_END};
 use crate::signal::AlternateStack;
-use ampoule_kbase::{Errno, Frame, Mutex, OpenFile, Result, platform};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Frame, Mutex, OpenFile, Result, platform};
 use core::sync::atomic::Ordering;
 
 /// Arguments and environment together, at most; as Linux with the default stack limit.
@@ -84,7 +84,8 @@ fn fresh_registers() {
 fn end_other_threads() -> Result<()> {
     let this = current();
     loop {
-        let others: Vec<_> = this.process.threads.lock().iter().filter(|t| t.tid != this.tid).cloned().collect();
+        let others: Vec<_> =
+            this.process.threads.lock().iter().filter(|t| t.tid != this.tid).cloned().collect();
         if others.is_empty() {
             return Ok(());
         }
@@ -302,7 +303,8 @@ impl Stack<'_> {
             return Err(Errno::E2BIG);
         }
         let strings_at = (USER_END - 8 - strings.len() as u64) & !15;
-        let vector = self.auxiliary(space, strings_at + random_at, strings_at + platform_at, strings_at + name_at)?;
+        let vector =
+            self.auxiliary(space, strings_at + random_at, strings_at + platform_at, strings_at + name_at)?;
         let mut words: Vec<u64> = alloc::vec![arguments.len() as u64];
         words.extend(arguments.iter().map(|at| strings_at + at));
         words.push(0);
@@ -323,7 +325,13 @@ impl Stack<'_> {
         Ok((stack_pointer, auxiliary))
     }
 
-    fn auxiliary(&self, space: &mut AddressSpace, random: u64, platform: u64, name: u64) -> Result<Vec<[u64; 2]>> {
+    fn auxiliary(
+        &self,
+        space: &mut AddressSpace,
+        random: u64,
+        platform: u64,
+        name: u64,
+    ) -> Result<Vec<[u64; 2]>> {
         use auxiliary as at;
         let credentials = &self.credentials;
         let hwcap = core::arch::x86_64::__cpuid(1).edx;

@@ -198,7 +198,8 @@ pub fn job_changed(process: &Arc<Process>, event: JobEvent) {
     };
     if signal::wants_child_stops(&parent) {
         let uid = process.credentials.lock().uid;
-        let info = SignalInfo::child(SIGCHLD, code, process.pid, uid, value, process.cpu_ns.load(Ordering::Relaxed));
+        let info =
+            SignalInfo::child(SIGCHLD, code, process.pid, uid, value, process.cpu_ns.load(Ordering::Relaxed));
         signal::send_to_process(&parent, info);
     }
     parent.child_news.wake(sched::ANY);

@@ -1,8 +1,8 @@
 //! The file descriptor table of a process.
 
-use ampoule_kbase::{Errno, OpenFile, Result};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, OpenFile, Result};
 
 /// One descriptor.
 #[derive(Clone)]
@@ -28,12 +28,18 @@ impl FileTable {
 
     /// The same, to change its flags.
     pub fn get_mut(&mut self, fd: i32) -> Result<&mut Descriptor> {
-        usize::try_from(fd).ok().and_then(|i| self.slots.get_mut(i)).and_then(Option::as_mut).ok_or(Errno::EBADF)
+        usize::try_from(fd)
+            .ok()
+            .and_then(|i| self.slots.get_mut(i))
+            .and_then(Option::as_mut)
+            .ok_or(Errno::EBADF)
     }
 
     /// Enters a description at the lowest free number from `least` on, below `limit`.
     pub fn add(&mut self, open: Arc<OpenFile>, close_on_exec: bool, least: usize, limit: u64) -> Result<i32> {
-        let free = (least..self.slots.len()).find(|i| self.slots[*i].is_none()).unwrap_or(self.slots.len().max(least));
+        let free = (least..self.slots.len())
+            .find(|i| self.slots[*i].is_none())
+            .unwrap_or(self.slots.len().max(least));
         if free as u64 >= limit {
             return Err(Errno::EMFILE);
         }

@@ -5,10 +5,10 @@ use super::thread::Thread;
 use super::{current, sched};
 use crate::mm::{Access, user};
 use crate::task::sched::Interruption;
-use ampoule_kbase::{Errno, Mutex, Result, WaitQueue};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Mutex, Result, WaitQueue};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// A futex: the physical address of its word.
@@ -46,10 +46,15 @@ pub fn wait(address: u64, expected: u32, bits: u32, deadline: Option<u64>) -> Re
     if user::read::<u32>(address)? != expected {
         return Err(Errno::EAGAIN);
     }
-    let sleeper =
-        Arc::new(Sleeper { key: Mutex::new(key), bits, woken: AtomicBool::new(false), queue: WaitQueue::new() });
+    let sleeper = Arc::new(Sleeper {
+        key: Mutex::new(key),
+        bits,
+        woken: AtomicBool::new(false),
+        queue: WaitQueue::new(),
+    });
     SLEEPERS.lock().entry(key).or_default().push(sleeper.clone());
-    let result = sched::block_on(&[&sleeper.queue], deadline, || sleeper.woken.load(Ordering::Relaxed).then_some(()));
+    let result =
+        sched::block_on(&[&sleeper.queue], deadline, || sleeper.woken.load(Ordering::Relaxed).then_some(()));
     match result {
         Ok(()) => Ok(()),
         Err(why) => {
@@ -115,7 +120,13 @@ pub fn wake_at(address: u64, count: usize) {
 
 /// Wakes `count` and moves up to `moved` more to another word, if the word has the `expected` value. Returns both
 /// numbers.
-pub fn requeue(from: u64, to: u64, count: usize, moved: usize, expected: Option<u32>) -> Result<(usize, usize)> {
+pub fn requeue(
+    from: u64,
+    to: u64,
+    count: usize,
+    moved: usize,
+    expected: Option<u32>,
+) -> Result<(usize, usize)> {
     let (from_key, to_key) = (key_of(from)?, key_of(to)?);
     if let Some(expected) = expected
         && user::read::<u32>(from)? != expected

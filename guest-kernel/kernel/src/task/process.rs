@@ -6,11 +6,11 @@ use super::limits::Limits;
 use super::thread::Thread;
 use crate::mm::AddressSpace;
 use crate::signal::{Actions, Pending};
-use ampoule_kbase::{Mutex, Once, OpenFile, WaitQueue};
-use ampoule_kfs::Context;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use ampoule_kbase::{Mutex, Once, OpenFile, WaitQueue};
+use ampoule_kfs::Context;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Ids run up to this one, then start again (`kernel.pid_max`).
@@ -67,6 +67,8 @@ pub struct Usage {
     pub cpu_ns: u64,
     /// The largest resident set, in pages.
     pub peak_pages: u64,
+    /// Page faults that trapped.
+    pub faults: u64,
 }
 
 impl Usage {
@@ -74,6 +76,7 @@ impl Usage {
     pub fn add(&mut self, child: Usage) {
         self.cpu_ns += child.cpu_ns;
         self.peak_pages = self.peak_pages.max(child.peak_pages);
+        self.faults += child.faults;
     }
 }
 
@@ -171,7 +174,11 @@ pub fn allocate_id() -> Option<u32> {
     for _ in 0..PID_MAX {
         let id = *next;
         *next = if id + 1 >= PID_MAX { 300 } else { id + 1 };
-        let group_in_use = || processes.values().any(|p| p.pgid.load(Ordering::Relaxed) == id || p.sid.load(Ordering::Relaxed) == id);
+        let group_in_use = || {
+            processes
+                .values()
+                .any(|p| p.pgid.load(Ordering::Relaxed) == id || p.sid.load(Ordering::Relaxed) == id)
+        };
         if !processes.contains_key(&id) && !threads.contains_key(&id) && (id < 300 || !group_in_use()) {
             return Some(id);
         }
@@ -218,7 +225,10 @@ pub fn all() -> Vec<Arc<Process>> {
 
 /// The members of a process group that have not ended.
 pub fn group(pgid: u32) -> Vec<Arc<Process>> {
-    all().into_iter().filter(|p| p.pgid.load(Ordering::Relaxed) == pgid && p.exit_status.lock().is_none()).collect()
+    all()
+        .into_iter()
+        .filter(|p| p.pgid.load(Ordering::Relaxed) == pgid && p.exit_status.lock().is_none())
+        .collect()
 }
 
 /// How many processes and threads were ever made.
@@ -246,7 +256,11 @@ impl Process {
     pub fn usage(&self) -> Usage {
         let (_, peak) = self.memory.lock().lock().resident();
         let peak_pages = peak.max(self.final_peak_pages.load(Ordering::Relaxed));
-        Usage { cpu_ns: self.cpu_ns.load(Ordering::Relaxed), peak_pages }
+        Usage {
+            cpu_ns: self.cpu_ns.load(Ordering::Relaxed),
+            peak_pages,
+            faults: self.faults.load(Ordering::Relaxed),
+        }
     }
 
     /// A handle to its descriptors.

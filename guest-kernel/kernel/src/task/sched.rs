@@ -6,9 +6,9 @@ use crate::arch::{context, cpu};
 use crate::mm::AddressSpace;
 use crate::time::{clock, timers};
 use crate::{interrupts, signal};
-use ampoule_kbase::{Errno, Events, Mutex, Result, TimerId, TimerTarget, WaitQueue};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use ampoule_kbase::{Errno, Events, Mutex, Result, TimerId, TimerTarget, WaitQueue};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How long a thread runs while others wait.
@@ -220,13 +220,15 @@ pub fn slice_end() -> u64 {
 pub fn before_user(frame: &mut TrapFrame) {
     loop {
         let this = current();
-        if this.attention.swap(false, Ordering::Relaxed) {
+        if this.attention.load(Ordering::Relaxed) {
+            this.attention.store(false, Ordering::Relaxed);
             signal::deliver(this, frame);
             if this.killed.load(Ordering::Relaxed) {
                 super::exit::end_current_thread();
             }
         }
-        if RESCHEDULE.swap(false, Ordering::Relaxed) {
+        if RESCHEDULE.load(Ordering::Relaxed) {
+            RESCHEDULE.store(false, Ordering::Relaxed);
             yield_now();
             continue;
         }

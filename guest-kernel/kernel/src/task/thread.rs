@@ -5,8 +5,8 @@ use crate::arch::context::{self, ExtendedState, XSAVE_ROOM};
 use crate::arch::trap::{self, TrapFrame};
 use crate::mm::AddressSpace;
 use crate::signal::ThreadSignals;
-use ampoule_kbase::{Events, Mutex, PAGE_SIZE, Result, Waiter, frames};
 use alloc::sync::{Arc, Weak};
+use ampoule_kbase::{Events, Mutex, PAGE_SIZE, Result, Waiter, frames};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 

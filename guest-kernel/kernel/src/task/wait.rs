@@ -3,8 +3,8 @@
 use super::current;
 use super::process::{self, ExitStatus, JobEvent, Process, Usage};
 use super::sched;
-use ampoule_kbase::{Errno, Result};
 use alloc::sync::Arc;
+use ampoule_kbase::{Errno, Result};
 use core::sync::atomic::Ordering;
 
 /// Which children a wait is about.
