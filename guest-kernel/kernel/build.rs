@@ -9,7 +9,9 @@ const VDSO_LIMIT: u64 = 4096;
 fn main() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/kernel.ld");
     println!("cargo:rerun-if-changed={script}");
-    for argument in ["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,norelro"] {
+    for argument in
+        ["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,norelro"]
+    {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
     println!("cargo:rustc-link-arg-bins=-Wl,-T,{script}");
@@ -17,15 +19,30 @@ fn main() {
 }
 
 fn build_vdso() {
-    let (source, script) =
-        (concat!(env!("CARGO_MANIFEST_DIR"), "/vdso/vdso.c"), concat!(env!("CARGO_MANIFEST_DIR"), "/vdso/vdso.ld"));
+    let (source, script) = (
+        concat!(env!("CARGO_MANIFEST_DIR"), "/vdso/vdso.c"),
+        concat!(env!("CARGO_MANIFEST_DIR"), "/vdso/vdso.ld"),
+    );
     println!("cargo:rerun-if-changed={source}");
     println!("cargo:rerun-if-changed={script}");
     let output = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it")).join("vdso.so");
     let status = Command::new("cc")
-        .args(["-O2", "-fPIC", "-shared", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fcf-protection=none"])
+        .args([
+            "-O2",
+            "-fPIC",
+            "-shared",
+            "-nostdlib",
+            "-ffreestanding",
+            "-fno-stack-protector",
+            "-fcf-protection=none",
+        ])
         .args(["-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Werror", "-s"])
-        .args(["-Wl,--hash-style=both", "-Wl,-soname=linux-vdso.so.1", "-Wl,--build-id=none", "-Wl,-z,noexecstack"])
+        .args([
+            "-Wl,--hash-style=both",
+            "-Wl,-soname=linux-vdso.so.1",
+            "-Wl,--build-id=none",
+            "-Wl,-z,noexecstack",
+        ])
         .arg(format!("-Wl,-T,{script}"))
         .arg("-o")
         .arg(&output)

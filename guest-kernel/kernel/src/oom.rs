@@ -33,7 +33,11 @@ pub fn kill_for_memory() {
                 KILLS.fetch_add(1, Ordering::Relaxed);
                 let name = victim.program.lock().name.clone();
                 let name = alloc::string::String::from_utf8_lossy(&name);
-                crate::log!("out of memory: killed process {} ({name}) with {} KiB", victim.pid, pages.saturating_mul(4));
+                crate::log!(
+                    "out of memory: killed process {} ({name}) with {} KiB",
+                    victim.pid,
+                    pages.saturating_mul(4)
+                );
                 exit::kill_process(&victim, ExitStatus::Signal(SIGKILL as u8, false));
             }
             if victim.pid != current().process.pid {

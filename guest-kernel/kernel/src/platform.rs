@@ -4,8 +4,8 @@ use crate::signal::{self, SignalInfo, bit};
 use crate::task::{self, process, sched};
 use crate::time::{clock, timers};
 use crate::{log, random};
-use ampoule_kbase::{Platform, TimerId, TimerTarget, WaitQueue, frames, platform::Caller};
 use alloc::sync::Arc;
+use ampoule_kbase::{Platform, TimerId, TimerTarget, WaitQueue, frames, platform::Caller};
 use core::sync::atomic::Ordering;
 
 /// The one kernel.
@@ -29,7 +29,9 @@ impl Platform for Kernel {
     }
 
     fn caller(&self) -> Caller {
-        let Some(this) = sched::try_current() else { return Caller { pid: 1, tid: 1, pgid: 1, sid: 1, ..Caller::default() } };
+        let Some(this) = sched::try_current() else {
+            return Caller { pid: 1, tid: 1, pgid: 1, sid: 1, ..Caller::default() };
+        };
         let process = &this.process;
         let credentials = process.credentials.lock();
         Caller {

@@ -4,10 +4,10 @@ mod global;
 mod process;
 
 use crate::task::process as table;
-use ampoule_kbase::{Errno, OpenFile, Result};
-use ampoule_kfs::Location;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, OpenFile, Result};
+use ampoule_kfs::Location;
 
 /// The kernel's processes, for the `/proc` file system.
 pub struct Processes;

@@ -29,7 +29,10 @@ pub fn fill(buffer: &mut [u8]) {
     let mut generator = GENERATOR.lock();
     for chunk in buffer.chunks_mut(64) {
         let block = generator.block();
-        chunk.iter_mut().zip(block.iter().flat_map(|word| word.to_le_bytes())).for_each(|(to, from)| *to = from);
+        chunk
+            .iter_mut()
+            .zip(block.iter().flat_map(|word| word.to_le_bytes()))
+            .for_each(|(to, from)| *to = from);
     }
     // What was handed out can't be found again from what is kept.
     generator.rekey();

@@ -9,9 +9,9 @@ use crate::platform::Kernel;
 use crate::task::sched;
 use crate::time::clock;
 use crate::{log, random, special, syscall};
+use alloc::sync::Arc;
 use ampoule_kbase::{Mutex, Once, frames};
 use ampoule_kfs::Context;
-use alloc::sync::Arc;
 use params::{CommandLine, MemoryMap};
 
 pub use root::start_init;

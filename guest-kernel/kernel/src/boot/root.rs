@@ -8,12 +8,12 @@ use crate::signal::ThreadSignals;
 use crate::task::exec::{self, Request};
 use crate::task::files::Descriptor;
 use crate::task::{Process, Thread, process};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use ampoule_kbase::{Errno, Mutex, Once, OpenFile, Result, frames};
 use ampoule_kfs::erofs::Image;
 use ampoule_kfs::vfs::MountFlags;
 use ampoule_kfs::{Context, Limits, Mount, Volume};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use linux_raw_sys::general::O_RDWR;
 
 /// The agent image, where the first program is found if the command line names none.
@@ -27,7 +27,9 @@ const MOUNTS: [(&str, &str); 4] =
 pub fn mount(map: &MemoryMap, command_line: &CommandLine) {
     let limits = root_limits(command_line);
     let volume = match map.images[..map.image_count].first() {
-        Some(region) => Volume::overlay(image(region), limits).unwrap_or_else(|errno| panic!("root image: {errno:?}")),
+        Some(region) => {
+            Volume::overlay(image(region), limits).unwrap_or_else(|errno| panic!("root image: {errno:?}"))
+        }
         None => Volume::tmpfs(Limits { root_mode: 0o755, ..limits }),
     };
     let root = Mount::new_root(volume, b"/dev/pmem0", MountFlags::empty()).root();
@@ -115,4 +117,3 @@ fn open_console(process: &Process) -> Result<()> {
     }
     Ok(())
 }
-

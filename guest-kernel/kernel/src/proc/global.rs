@@ -3,10 +3,10 @@
 use crate::task::{process, sched};
 use crate::time::{SECOND, clock};
 use crate::{boot, syscall};
-use ampoule_kbase::{Errno, Result, frames};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Result, frames};
 use core::fmt::Write;
 
 /// Hundredths of a second.
@@ -68,7 +68,10 @@ fn vmstat() -> String {
     format!("nr_free_pages {free}\noom_kill {}\n", crate::oom::kills())
 }
 
-fn cpuid_text(leaves: core::ops::RangeInclusive<u32>, words: impl Fn(core::arch::x86_64::CpuidResult) -> [u32; 4]) -> String {
+fn cpuid_text(
+    leaves: core::ops::RangeInclusive<u32>,
+    words: impl Fn(core::arch::x86_64::CpuidResult) -> [u32; 4],
+) -> String {
     let bytes: Vec<u8> = leaves
         .flat_map(|leaf| words(core::arch::x86_64::__cpuid(leaf)))
         .flat_map(u32::to_le_bytes)
@@ -80,7 +83,8 @@ fn cpuid_text(leaves: core::ops::RangeInclusive<u32>, words: impl Fn(core::arch:
 fn cpuinfo() -> String {
     use core::arch::x86_64::__cpuid;
     let vendor = __cpuid(0);
-    let vendor: Vec<u8> = [vendor.ebx, vendor.edx, vendor.ecx].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let vendor: Vec<u8> =
+        [vendor.ebx, vendor.edx, vendor.ecx].iter().flat_map(|word| word.to_le_bytes()).collect();
     let signature = __cpuid(1).eax;
     let family = (signature >> 8 & 15) + (signature >> 20 & 255);
     let model = (signature >> 4 & 15) | (signature >> 16 & 15) << 4;
@@ -104,15 +108,42 @@ fn flags() -> String {
     use core::arch::x86_64::{__cpuid, __cpuid_count};
     let (one, seven, extended) = (__cpuid(1), __cpuid_count(7, 0), __cpuid(0x8000_0001));
     let table = [
-        (one.edx, 0, "fpu"), (one.edx, 4, "tsc"), (one.edx, 8, "cx8"), (one.edx, 15, "cmov"), (one.edx, 23, "mmx"),
-        (one.edx, 24, "fxsr"), (one.edx, 25, "sse"), (one.edx, 26, "sse2"), (extended.edx, 11, "syscall"),
-        (extended.edx, 20, "nx"), (extended.edx, 27, "rdtscp"), (extended.edx, 29, "lm"), (one.ecx, 0, "pni"),
-        (one.ecx, 1, "pclmulqdq"), (one.ecx, 9, "ssse3"), (one.ecx, 12, "fma"), (one.ecx, 13, "cx16"),
-        (one.ecx, 19, "sse4_1"), (one.ecx, 20, "sse4_2"), (one.ecx, 22, "movbe"), (one.ecx, 23, "popcnt"),
-        (one.ecx, 25, "aes"), (one.ecx, 26, "xsave"), (one.ecx, 28, "avx"), (one.ecx, 29, "f16c"),
-        (one.ecx, 30, "rdrand"), (one.ecx, 31, "hypervisor"), (seven.ebx, 0, "fsgsbase"), (seven.ebx, 3, "bmi1"),
-        (seven.ebx, 5, "avx2"), (seven.ebx, 8, "bmi2"), (seven.ebx, 9, "erms"), (seven.ebx, 16, "avx512f"),
-        (seven.ebx, 18, "rdseed"), (seven.ebx, 19, "adx"), (seven.ebx, 29, "sha_ni"),
+        (one.edx, 0, "fpu"),
+        (one.edx, 4, "tsc"),
+        (one.edx, 8, "cx8"),
+        (one.edx, 15, "cmov"),
+        (one.edx, 23, "mmx"),
+        (one.edx, 24, "fxsr"),
+        (one.edx, 25, "sse"),
+        (one.edx, 26, "sse2"),
+        (extended.edx, 11, "syscall"),
+        (extended.edx, 20, "nx"),
+        (extended.edx, 27, "rdtscp"),
+        (extended.edx, 29, "lm"),
+        (one.ecx, 0, "pni"),
+        (one.ecx, 1, "pclmulqdq"),
+        (one.ecx, 9, "ssse3"),
+        (one.ecx, 12, "fma"),
+        (one.ecx, 13, "cx16"),
+        (one.ecx, 19, "sse4_1"),
+        (one.ecx, 20, "sse4_2"),
+        (one.ecx, 22, "movbe"),
+        (one.ecx, 23, "popcnt"),
+        (one.ecx, 25, "aes"),
+        (one.ecx, 26, "xsave"),
+        (one.ecx, 28, "avx"),
+        (one.ecx, 29, "f16c"),
+        (one.ecx, 30, "rdrand"),
+        (one.ecx, 31, "hypervisor"),
+        (seven.ebx, 0, "fsgsbase"),
+        (seven.ebx, 3, "bmi1"),
+        (seven.ebx, 5, "avx2"),
+        (seven.ebx, 8, "bmi2"),
+        (seven.ebx, 9, "erms"),
+        (seven.ebx, 16, "avx512f"),
+        (seven.ebx, 18, "rdseed"),
+        (seven.ebx, 19, "adx"),
+        (seven.ebx, 29, "sha_ni"),
     ];
     let mut flags = String::new();
     for (_, _, name) in table.iter().filter(|(word, bit, _)| word >> bit & 1 == 1) {

@@ -5,11 +5,11 @@ use crate::task::limits::{self, INFINITY};
 use crate::task::process::Process;
 use crate::task::thread::{State, Thread};
 use crate::time::SECOND;
-use ampoule_kbase::{Errno, Result};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Result};
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 
@@ -126,7 +126,14 @@ fn status(process: &Process, tid: u32) -> String {
         process.fs.lock().lock().umask,
         process.pid,
         process.parent_pid(),
-        c.uid, c.euid, c.suid, c.fsuid, c.gid, c.egid, c.sgid, c.fsgid,
+        c.uid,
+        c.euid,
+        c.suid,
+        c.fsuid,
+        c.gid,
+        c.egid,
+        c.sgid,
+        c.fsgid,
         process.files().lock().capacity().next_multiple_of(64),
         groups.concat(),
     );
@@ -141,7 +148,11 @@ fn status(process: &Process, tid: u32) -> String {
         resident * 4,
         process.threads.lock().len(),
         process.pending.lock().set(),
-        c.inheritable, c.permitted, c.effective, c.bounding, c.ambient,
+        c.inheritable,
+        c.permitted,
+        c.effective,
+        c.bounding,
+        c.ambient,
         u8::from(process.no_new_privileges.load(Ordering::Relaxed)),
     );
     text

@@ -2,9 +2,7 @@
 
 use super::{COUNT, SignalSet, bit};
 use crate::task::Process;
-use linux_raw_sys::general::{
-    SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
-};
+use linux_raw_sys::general::{SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 
 const SIG_DFL: u64 = 0;
 const SIG_IGN: u64 = 1;
@@ -41,7 +39,8 @@ pub enum DefaultAction {
 
 /// The default action of a signal: `signal(7)`.
 pub fn default_action(signo: u32) -> DefaultAction {
-    const CORE: SignalSet = bit(3) | bit(4) | bit(5) | bit(6) | bit(7) | bit(8) | bit(11) | bit(24) | bit(25) | bit(31);
+    const CORE: SignalSet =
+        bit(3) | bit(4) | bit(5) | bit(6) | bit(7) | bit(8) | bit(11) | bit(24) | bit(25) | bit(31);
     const IGNORE: SignalSet = bit(SIGCHLD) | bit(SIGURG) | bit(SIGWINCH);
     const STOP: SignalSet = bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
     match bit(signo) {

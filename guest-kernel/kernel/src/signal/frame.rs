@@ -114,8 +114,29 @@ impl Context<'_> {
         let selectors = USER_CS | USER_SS << 48;
         let fault_address = if self.info.trap == 14 { self.info.fields[0] } else { 0 };
         let registers = [
-            f.r8, f.r9, f.r10, f.r11, f.r12, f.r13, f.r14, f.r15, f.rdi, f.rsi, f.rbp, f.rbx, f.rdx, f.rax, f.rcx, f.rsp,
-            f.rip, f.rflags, selectors, if f.is_syscall() { 0 } else { f.error }, self.info.trap as u64, self.mask, fault_address,
+            f.r8,
+            f.r9,
+            f.r10,
+            f.r11,
+            f.r12,
+            f.r13,
+            f.r14,
+            f.r15,
+            f.rdi,
+            f.rsi,
+            f.rbp,
+            f.rbx,
+            f.rdx,
+            f.rax,
+            f.rcx,
+            f.rsp,
+            f.rip,
+            f.rflags,
+            selectors,
+            if f.is_syscall() { 0 } else { f.error },
+            self.info.trap as u64,
+            self.mask,
+            fault_address,
         ];
         for (i, value) in registers.into_iter().enumerate() {
             word(UC_MCONTEXT + i * 8, value);

@@ -62,7 +62,8 @@ impl Pending {
     /// Takes the first signal of `wanted`: synchronous faults first, then the lowest number.
     pub fn take(&mut self, wanted: SignalSet) -> Option<SignalInfo> {
         use linux_raw_sys::general::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-        const FAULTS: SignalSet = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGFPE) | bit(SIGSYS);
+        const FAULTS: SignalSet =
+            bit(SIGSEGV) | bit(SIGBUS) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGFPE) | bit(SIGSYS);
         let ready = self.set & wanted;
         if ready == 0 {
             return None;

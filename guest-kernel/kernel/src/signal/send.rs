@@ -6,8 +6,8 @@ use crate::task::exit;
 use crate::task::process::{self, ExitStatus, JobEvent, Process};
 use crate::task::sched;
 use crate::task::thread::Thread;
-use ampoule_kbase::Events;
 use alloc::sync::Arc;
+use ampoule_kbase::Events;
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU};
 

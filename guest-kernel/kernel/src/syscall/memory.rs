@@ -77,7 +77,13 @@ fn anonymous(length: u64, shared: bool) -> Result<(Backing, bool)> {
     Ok((Backing::File { file, offset: 0 }, true))
 }
 
-fn file_backing(fd: u64, offset: u64, length: u64, protection: Protection, shared: bool) -> Result<(Backing, bool)> {
+fn file_backing(
+    fd: u64,
+    offset: u64,
+    length: u64,
+    protection: Protection,
+    shared: bool,
+) -> Result<(Backing, bool)> {
     let open = file(fd)?;
     if open.path_only() {
         return Err(Errno::EBADF);

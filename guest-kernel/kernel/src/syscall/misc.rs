@@ -5,8 +5,8 @@ use crate::mm::user;
 use crate::task::{credentials::capability, current, process};
 use crate::time::{SECOND, clock};
 use crate::{power, random};
-use ampoule_kbase::{Errno, Mutex, Result, frames};
 use alloc::vec::Vec;
+use ampoule_kbase::{Errno, Mutex, Result, frames};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::{general as linux, prctl};
 
@@ -130,13 +130,17 @@ fn sys_prctl(args: &Args) -> Result<u64> {
         }
         prctl::PR_GET_PDEATHSIG => user::write(second, process.parent_death_signal.load(Ordering::Relaxed))?,
         prctl::PR_SET_CHILD_SUBREAPER => process.subreaper.store(second != 0, Ordering::Relaxed),
-        prctl::PR_GET_CHILD_SUBREAPER => user::write(second, u32::from(process.subreaper.load(Ordering::Relaxed)))?,
+        prctl::PR_GET_CHILD_SUBREAPER => {
+            user::write(second, u32::from(process.subreaper.load(Ordering::Relaxed)))?
+        }
         prctl::PR_SET_DUMPABLE if second <= 1 => process.dumpable.store(second == 1, Ordering::Relaxed),
         prctl::PR_GET_DUMPABLE => return Ok(u64::from(process.dumpable.load(Ordering::Relaxed))),
         prctl::PR_SET_NO_NEW_PRIVS if second == 1 && third == 0 => {
             process.no_new_privileges.store(true, Ordering::Relaxed);
         }
-        prctl::PR_GET_NO_NEW_PRIVS => return Ok(u64::from(process.no_new_privileges.load(Ordering::Relaxed))),
+        prctl::PR_GET_NO_NEW_PRIVS => {
+            return Ok(u64::from(process.no_new_privileges.load(Ordering::Relaxed)));
+        }
         prctl::PR_SET_KEEPCAPS if second <= 1 => process.credentials.lock().keep_capabilities = second == 1,
         prctl::PR_GET_KEEPCAPS => return Ok(u64::from(process.credentials.lock().keep_capabilities)),
         prctl::PR_CAPBSET_READ if second < 64 => return Ok(process.credentials.lock().bounding >> second & 1),

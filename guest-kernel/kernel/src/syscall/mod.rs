@@ -41,8 +41,8 @@ mod waiting;
 
 use crate::arch::trap::TrapFrame;
 use crate::task::current;
-use ampoule_kbase::{Errno, OpenFile, Result};
 use alloc::sync::Arc;
+use ampoule_kbase::{Errno, OpenFile, Result};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 pub use misc::{RELEASE, VERSION, hostname, set_hostname};
@@ -72,7 +72,12 @@ pub struct Call {
 }
 
 /// A call that needs only its arguments.
-pub const fn call(number: u32, name: &'static str, arguments: &'static str, handler: fn(&Args) -> Result<u64>) -> Call {
+pub const fn call(
+    number: u32,
+    name: &'static str,
+    arguments: &'static str,
+    handler: fn(&Args) -> Result<u64>,
+) -> Call {
     Call { number: number as usize, name, arguments, handler: Handler::Plain(handler) }
 }
 

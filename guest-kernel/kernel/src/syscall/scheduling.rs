@@ -6,8 +6,8 @@ use crate::task::limits::{self, resource};
 use crate::task::process::{self, Process, Usage};
 use crate::task::{credentials::capability, current, futex, sched};
 use crate::time::clock;
-use ampoule_kbase::{Errno, Result};
 use alloc::sync::Arc;
+use ampoule_kbase::{Errno, Result};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general as linux;
 
@@ -121,15 +121,15 @@ fn sys_futex(args: &Args) -> Result<u64> {
         }
         linux::FUTEX_WAKE => futex::wake(address, value as usize, all).map(|n| n as u64),
         linux::FUTEX_WAKE_BITSET => futex::wake(address, value as usize, value3).map(|n| n as u64),
-        linux::FUTEX_REQUEUE => {
-            futex::requeue(address, second, value as usize, fourth as u32 as usize, None).map(|(w, m)| (w + m) as u64)
-        }
+        linux::FUTEX_REQUEUE => futex::requeue(address, second, value as usize, fourth as u32 as usize, None)
+            .map(|(w, m)| (w + m) as u64),
         linux::FUTEX_CMP_REQUEUE => {
             futex::requeue(address, second, value as usize, fourth as u32 as usize, Some(value3))
                 .map(|(w, m)| (w + m) as u64)
         }
         linux::FUTEX_WAKE_OP => {
-            futex::wake_operation(address, second, value as usize, fourth as u32 as usize, value3).map(|n| n as u64)
+            futex::wake_operation(address, second, value as usize, fourth as u32 as usize, value3)
+                .map(|n| n as u64)
         }
         _ => Err(Errno::ENOSYS),
     }

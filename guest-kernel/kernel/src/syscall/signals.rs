@@ -8,8 +8,8 @@ use crate::task::process::{self, Process};
 use crate::task::thread::Thread;
 use crate::task::{credentials::capability, current, sched};
 use crate::time::clock;
-use ampoule_kbase::{Errno, Result};
 use alloc::sync::Arc;
+use ampoule_kbase::{Errno, Result};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general as linux;
 

@@ -67,9 +67,10 @@ pub fn to_monotonic(ns: u64, realtime: bool) -> u64 {
 fn read_clock(id: u64) -> Result<u64> {
     let process_clock = |process: &crate::task::Process| process.cpu_ns.load(Ordering::Relaxed);
     match id as u32 {
-        linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE | linux::CLOCK_REALTIME_ALARM | linux::CLOCK_TAI => {
-            Ok(clock::realtime_ns())
-        }
+        linux::CLOCK_REALTIME
+        | linux::CLOCK_REALTIME_COARSE
+        | linux::CLOCK_REALTIME_ALARM
+        | linux::CLOCK_TAI => Ok(clock::realtime_ns()),
         linux::CLOCK_MONOTONIC
         | linux::CLOCK_MONOTONIC_RAW
         | linux::CLOCK_MONOTONIC_COARSE
@@ -91,7 +92,11 @@ fn read_clock(id: u64) -> Result<u64> {
                 let thread = if target == 0 { current().handle() } else { find_thread(target)? };
                 return Ok(thread.cpu_ns.load(Ordering::Relaxed));
             }
-            let process = if target == 0 { Some(current().process.clone()) } else { crate::task::process::find(target) };
+            let process = if target == 0 {
+                Some(current().process.clone())
+            } else {
+                crate::task::process::find(target)
+            };
             Ok(process_clock(&*process.ok_or(Errno::EINVAL)?))
         }
         _ => Err(Errno::EINVAL),
@@ -275,7 +280,8 @@ fn timer_settime(args: &Args) -> Result<u64> {
         0 => 0,
         first if flags & TIMER_ABSTIME != 0 => {
             // Later than the monotonic clock can be in a lifetime: a time of day.
-            let realtime = first > clock::realtime_ns() / 2 && clock::realtime_ns() > 4 * clock::monotonic_ns();
+            let realtime =
+                first > clock::realtime_ns() / 2 && clock::realtime_ns() > 4 * clock::monotonic_ns();
             to_monotonic(first, realtime).max(1)
         }
         first => clock::monotonic_ns().saturating_add(first),

@@ -4,8 +4,8 @@ use super::{Call, Handler};
 use crate::arch::trap::TrapFrame;
 use crate::mm::user;
 use crate::task::current;
-use ampoule_kbase::{Errno, Result};
 use alloc::string::String;
+use ampoule_kbase::{Errno, Result};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,7 +54,9 @@ fn begin_slow(call: Option<&Call>, frame: &TrapFrame) -> Begun {
             let _ = write!(line, "syscall_{}({a:#x}, {b:#x}, {c:#x}, ...)", frame.rax);
         }
     }
-    if matches!(call, Some(Call { handler: Handler::Frame(_), .. })) || call.is_some_and(|c| c.name.starts_with("exit")) {
+    if matches!(call, Some(Call { handler: Handler::Frame(_), .. }))
+        || call.is_some_and(|c| c.name.starts_with("exit"))
+    {
         crate::log!("{line} ...");
     }
     Begun(line)

@@ -13,14 +13,20 @@ pub const CALLS: &[Call] = &[
     call(linux::__NR_geteuid, "geteuid", "", |_| Ok(u64::from(own().euid))),
     call(linux::__NR_getgid, "getgid", "", |_| Ok(u64::from(own().gid))),
     call(linux::__NR_getegid, "getegid", "", |_| Ok(u64::from(own().egid))),
-    call(linux::__NR_getresuid, "getresuid", "xxx", |args| write_three(args, [own().uid, own().euid, own().suid])),
-    call(linux::__NR_getresgid, "getresgid", "xxx", |args| write_three(args, [own().gid, own().egid, own().sgid])),
+    call(linux::__NR_getresuid, "getresuid", "xxx", |args| {
+        write_three(args, [own().uid, own().euid, own().suid])
+    }),
+    call(linux::__NR_getresgid, "getresgid", "xxx", |args| {
+        write_three(args, [own().gid, own().egid, own().sgid])
+    }),
     call(linux::__NR_setuid, "setuid", "u", setuid),
     call(linux::__NR_setgid, "setgid", "u", setgid),
     call(linux::__NR_setreuid, "setreuid", "uu", |args| set_users([args[0], args[1], KEEP], true)),
     call(linux::__NR_setregid, "setregid", "uu", |args| set_groups_ids([args[0], args[1], KEEP], true)),
     call(linux::__NR_setresuid, "setresuid", "uuu", |args| set_users([args[0], args[1], args[2]], false)),
-    call(linux::__NR_setresgid, "setresgid", "uuu", |args| set_groups_ids([args[0], args[1], args[2]], false)),
+    call(linux::__NR_setresgid, "setresgid", "uuu", |args| {
+        set_groups_ids([args[0], args[1], args[2]], false)
+    }),
     call(linux::__NR_setfsuid, "setfsuid", "u", setfsuid),
     call(linux::__NR_setfsgid, "setfsgid", "u", setfsgid),
     call(linux::__NR_getgroups, "getgroups", "ix", getgroups),
@@ -197,7 +203,9 @@ fn capget(args: &Args) -> Result<u64> {
         return Ok(0);
     }
     for word in 0..words {
-        for (i, set) in [credentials.effective, credentials.permitted, credentials.inheritable].iter().enumerate() {
+        for (i, set) in
+            [credentials.effective, credentials.permitted, credentials.inheritable].iter().enumerate()
+        {
             user::write(args[1] + word * 12 + i as u64 * 4, (set >> (32 * word)) as u32)?;
         }
     }

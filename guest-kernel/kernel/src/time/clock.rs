@@ -49,5 +49,9 @@ pub fn tsc_at(ns: u64) -> u64 {
 
 /// What the vDSO needs: the counter at boot, the multiplier, the offset of the time of day.
 pub fn parameters() -> (u64, u64, i64) {
-    (BOOT_TSC.load(Ordering::Relaxed), MULTIPLIER.load(Ordering::Relaxed), WALL_OFFSET.load(Ordering::Relaxed))
+    (
+        BOOT_TSC.load(Ordering::Relaxed),
+        MULTIPLIER.load(Ordering::Relaxed),
+        WALL_OFFSET.load(Ordering::Relaxed),
+    )
 }

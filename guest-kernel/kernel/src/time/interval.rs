@@ -5,9 +5,9 @@
 use super::{clock, timers};
 use crate::signal::{self, SignalInfo};
 use crate::task::process;
-use ampoule_kbase::{Errno, Result, TimerId, TimerTarget};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use ampoule_kbase::{Errno, Result, TimerId, TimerTarget};
 
 /// Timers a process may have.
 const MAX_TIMERS: usize = 256;
@@ -174,4 +174,3 @@ impl ProcessTimers {
         self.timers.clear();
     }
 }
-

@@ -4,9 +4,9 @@
 use super::clock;
 use crate::arch::interrupt;
 use crate::task::sched;
-use ampoule_kbase::{Mutex, TimerId, TimerTarget};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use ampoule_kbase::{Mutex, TimerId, TimerTarget};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 static TIMERS: Mutex<BTreeMap<(u64, TimerId), Arc<dyn TimerTarget>>> = Mutex::new(BTreeMap::new());

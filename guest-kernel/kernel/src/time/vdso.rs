@@ -49,5 +49,14 @@ pub fn map(space: &mut AddressSpace) -> Result<u64> {
 
 fn request(length: u64, placement: Placement, protection: Protection, label: &'static str) -> MapRequest {
     // Not to be made writable: all programs share the pages.
-    MapRequest { placement, length, protection, shared: true, may_write: false, backing: Backing::Anonymous, label, populate: false }
+    MapRequest {
+        placement,
+        length,
+        protection,
+        shared: true,
+        may_write: false,
+        backing: Backing::Anonymous,
+        label,
+        populate: false,
+    }
 }
