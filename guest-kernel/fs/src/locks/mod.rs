@@ -6,8 +6,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use flock::{flock, owner_of_open};
 pub(crate) use flock::{Flocked, closed};
+pub use flock::{flock, owner_of_open};
 pub use record::{Owner, RecordKind, RecordLock, conflicting_record, release_records, set_record};
 
 use crate::vfs::location;

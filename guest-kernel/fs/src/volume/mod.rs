@@ -17,15 +17,18 @@
 //! Locks: each node has one; never two at a time, except a directory's and then that of a node in it.
 
 mod cache;
+mod contents;
 mod directory;
 mod entries;
 mod file;
+mod inode;
 mod limits;
 mod lower;
 mod memfd;
 mod node;
 mod rename;
 mod shared;
+mod space;
 pub mod table;
 #[cfg(test)]
 mod tests;

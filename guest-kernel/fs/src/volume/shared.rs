@@ -103,6 +103,13 @@ impl Shared {
         charge(&self.pages_used, count, limit)
     }
 
+    /// `ENOSPC` if so many pages would be too many.
+    pub fn check_pages(&self, count: u64) -> Result<()> {
+        self.charge_pages(count)?;
+        self.uncharge_pages(count);
+        Ok(())
+    }
+
     pub fn uncharge_pages(&self, count: u64) {
         self.pages_used.fetch_sub(count, Ordering::Relaxed);
     }
