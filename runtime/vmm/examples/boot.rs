@@ -11,6 +11,7 @@
 use ampoule_vmm_api::{CONTROL_PORT, FileSlice, VmConfig, VmStatus, VsockPort};
 use std::fs::File;
 use std::io::{Read, Write, pipe};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, exit};
@@ -74,15 +75,19 @@ fn boot(options: Options) -> std::io::Result<i32> {
     drop((status_writer, guest));
     let mut input = host.try_clone()?;
     if options.control {
-        thread::spawn(move || std::io::copy(&mut std::io::stdin(), &mut input));
+        thread::spawn(move || {
+            std::io::copy(&mut std::io::stdin(), &mut input)?;
+            input.shutdown(Shutdown::Write)
+        });
     }
-    thread::spawn(move || match options.control {
+    let output = thread::spawn(move || match options.control {
         true => std::io::copy(&mut host, &mut std::io::stdout()),
         false => std::io::copy(&mut host, &mut std::io::sink()),
     });
     let mut line = Vec::new();
     status.read_to_end(&mut line)?;
     report(&line)?;
+    output.join().map_err(|_| std::io::Error::other("the output thread panicked"))??;
     Ok(vmm.wait()?.code().unwrap_or(128))
 }
 

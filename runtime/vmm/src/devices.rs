@@ -16,7 +16,6 @@ use ampoule_vmm_api::GUEST_CID;
 use kvm_ioctls::VmFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 use vm_memory::GuestMemoryMmap;
 
 /// Number of the vsock device. Those of the images follow.
@@ -105,9 +104,14 @@ impl Devices {
         self.report(VSOCK, work, shared).unwrap_or(Work::Done)
     }
 
-    /// Delivers what the guest has sent before it ended.
-    pub fn drain(&mut self, deadline: Instant) {
-        self.vsock.drain(deadline);
+    /// The guest runs no more: takes what it has sent.
+    pub fn finish(&mut self) {
+        self.vsock.finish();
+    }
+
+    /// Whether there is something that the guest has sent and the host has not taken yet.
+    pub fn has_backlog(&self) -> bool {
+        self.vsock.has_backlog()
     }
 
     fn activate(&mut self, device: usize, activation: &Activation) -> Result<(), QueueError> {

@@ -5,7 +5,6 @@ use crate::descriptors::{Descriptors, lend};
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::shared::Shared;
 use ampoule_devices::poller::Event;
 use ampoule_devices::vsock::Work;
 use ampoule_vmm_api::Reason;
@@ -31,22 +30,36 @@ pub fn run(machine: &mut Machine, descriptors: &Descriptors, signals: &SignalFd)
     watch(machine, descriptors, signals)?;
     let mut console = Console::new(descriptors.console, &machine.shared);
     let mut work = Work::Done;
-    loop {
+    while machine.shared.ending().is_none() {
         let timeout = match work {
             Work::More => Some(Duration::ZERO),
             Work::Done => console.interval(),
         };
-        wait(machine, descriptors, timeout)?;
+        wait(machine, descriptors, signals, timeout)?;
         let commands = machine.shared.bus().transports().take_commands();
         work = machine.devices.process(&commands, &machine.shared);
         console.stream(&machine.shared);
-        if let Some(ending) = machine.shared.ending().cloned() {
-            let deadline = Instant::now() + patience(ending.reason);
-            machine.devices.drain(deadline);
-            console.finish(&machine.shared, deadline);
-            return Ok(ending);
-        }
     }
+    finish(machine, descriptors, signals, &mut console)
+}
+
+/// The guest has ended, or has to: delivers what it has sent. Not for long, and not after a signal.
+fn finish(
+    machine: &mut Machine,
+    descriptors: &Descriptors,
+    signals: &SignalFd,
+    console: &mut Console,
+) -> Result<Ending, Error> {
+    let ending = machine.shared.ending().cloned().unwrap_or_else(|| Ending::of(Reason::HostError));
+    let deadline = Instant::now() + patience(ending.reason);
+    machine.devices.finish();
+    let mut left = deadline.saturating_duration_since(Instant::now());
+    while machine.devices.has_backlog() && !left.is_zero() && !machine.shared.is_in_a_hurry() {
+        wait(machine, descriptors, signals, Some(left))?;
+        left = deadline.saturating_duration_since(Instant::now());
+    }
+    console.finish(&machine.shared, deadline);
+    Ok(ending)
 }
 
 fn watch(machine: &Machine, descriptors: &Descriptors, signals: &SignalFd) -> Result<(), Error> {
@@ -62,32 +75,39 @@ fn watch(machine: &Machine, descriptors: &Descriptors, signals: &SignalFd) -> Re
     Ok(())
 }
 
-fn wait(machine: &mut Machine, descriptors: &Descriptors, timeout: Option<Duration>) -> Result<(), Error> {
+fn wait(
+    machine: &mut Machine,
+    descriptors: &Descriptors,
+    signals: &SignalFd,
+    timeout: Option<Duration>,
+) -> Result<(), Error> {
     let Machine { shared, devices, poller, doorbell } = machine;
-    poller
-        .wait(timeout, |event| match event.token {
-            WAKE => shared.woken(),
-            DOORBELL => {
-                // It is readable; and if not, there is nothing to take.
-                let _ = doorbell.read();
+    let on_event = |event: Event| match event.token {
+        WAKE => shared.woken(),
+        DOORBELL => {
+            // It is readable; and if not, there is nothing to take.
+            let _ = doorbell.read();
+        }
+        SIGNAL => {
+            let _ = signals.read_signal();
+            shared.end_from_outside(Ending::of(Reason::Terminated));
+        }
+        LIFELINE => {
+            if let Some(lifeline) = descriptors.lifeline.as_ref().filter(|lifeline| is_cut(lifeline)) {
+                poller.remove(lifeline.as_fd());
+                shared.end_from_outside(Ending::of(Reason::ParentGone));
             }
-            SIGNAL => shared.end(Ending::of(Reason::Terminated)),
-            LIFELINE => check_lifeline(descriptors.lifeline.as_ref(), shared, &event),
-            _ => devices.handle_event(&event),
-        })
-        .map_err(Error::host("wait for events"))
+        }
+        _ => devices.handle_event(&event),
+    };
+    poller.wait(timeout, on_event).map_err(Error::host("wait for events"))
 }
 
-/// Ends the VM if the other end of the lifeline is closed.
-fn check_lifeline(lifeline: Option<&OwnedFd>, shared: &Shared, event: &Event) {
-    // It is readable, so this does not block.
-    let is_cut = event.readable
-        && lifeline.is_some_and(|lifeline| match read(lifeline, &mut [0; 64]) {
-            Ok(len) => len == 0,
-            Err(error) => !matches!(error, Errno::INTR | Errno::AGAIN),
-        });
-    if is_cut {
-        shared.end(Ending::of(Reason::ParentGone));
+/// Whether the other end of the lifeline is closed. It has to be readable, so that this does not block.
+fn is_cut(lifeline: &OwnedFd) -> bool {
+    match read(lifeline, &mut [0; 64]) {
+        Ok(len) => len == 0,
+        Err(error) => !matches!(error, Errno::INTR | Errno::AGAIN),
     }
 }
 

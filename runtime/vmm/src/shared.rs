@@ -10,6 +10,7 @@ use crate::error::Error;
 use ampoule_devices::poller::Doorbell;
 use ampoule_vmm_api::Timings;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The meeting place of the threads.
@@ -18,6 +19,7 @@ pub struct Shared {
     reset_done: Condvar,
     wake: Doorbell,
     ending: OnceLock<Ending>,
+    hurry: AtomicBool,
     timings: Mutex<Timings>,
 }
 
@@ -29,6 +31,7 @@ impl Shared {
             reset_done: Condvar::new(),
             wake: Doorbell::new().map_err(Error::host("create an eventfd"))?,
             ending: OnceLock::new(),
+            hurry: AtomicBool::new(false),
             timings: Mutex::new(timings),
         })
     }
@@ -74,6 +77,18 @@ impl Shared {
     pub fn end(&self, ending: Ending) {
         let _ = self.ending.set(ending);
         self.wake();
+    }
+
+    /// Tells that the VM has to end. If it has ended already, it is to be quick about it.
+    pub fn end_from_outside(&self, ending: Ending) {
+        if self.ending.set(ending).is_err() {
+            self.hurry.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody does not want to wait for the end.
+    pub fn is_in_a_hurry(&self) -> bool {
+        self.hurry.load(Ordering::Relaxed)
     }
 
     /// Why the VM has ended, if it has.

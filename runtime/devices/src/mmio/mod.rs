@@ -4,6 +4,8 @@
 
 mod registers;
 mod select;
+#[cfg(test)]
+mod tests;
 
 pub use registers::{Action, Activation, DeviceType, Registers};
 pub use select::{MAX_QUEUES, QueueLayout};

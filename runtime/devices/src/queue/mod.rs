@@ -1,6 +1,10 @@
 //! A split virtqueue in guest memory (Virtio 1.2 section 2.7), from the device's side.
 
 mod chain;
+#[cfg(test)]
+pub(crate) mod driver;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use chain::total;
 pub use chain::{Chain, MAX_PARTS, Part};

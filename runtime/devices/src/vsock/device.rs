@@ -8,11 +8,9 @@ use crate::interrupt::Interrupt;
 use crate::mmio::Activation;
 use crate::poller::{Event, Poller};
 use crate::queue::{QueueError, Virtqueue};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Instant;
 use vm_memory::GuestMemoryMmap;
 
 /// Most packets of each direction handled before the owner may look at something else.
@@ -201,32 +199,23 @@ impl<I: Interrupt> Vsock<I> {
         Ok(if tx == Work::More || rx == Work::More || is_unblocked { Work::More } else { Work::Done })
     }
 
-    /// The guest runs no more: delivers what it has sent, as far as the host takes it until the deadline.
-    pub fn drain(&mut self, deadline: Instant) {
-        if let Some(mut running) = self.running.take() {
-            // No more than a queue full, as nobody fills it up.
-            let mut work = Ok(Work::More);
-            for _ in 0..MAX_QUEUE_SIZE / BUDGET.min(super::transmit::MAX_RESETS) + 1 {
-                if work.is_ok() {
-                    self.resets.clear();
-                    work = self.process_tx(&mut running, BUDGET);
-                }
-            }
-        }
-        while self.connections.values().any(Connection::has_backlog) && Instant::now() < deadline {
-            self.wait_for_room(deadline);
-            for connection in self.connections.values_mut().filter(|connection| connection.has_backlog()) {
-                connection.set_writable();
+    /// The guest runs no more: takes what it has sent, and lets go of its memory. What the host has not taken yet is
+    /// delivered as the host reads; see [`Vsock::has_backlog`].
+    pub fn finish(&mut self) {
+        let Some(mut running) = self.running.take() else { return };
+        // Nobody fills the queue up any more.
+        for _ in 0..=MAX_QUEUE_SIZE / BUDGET.min(super::transmit::MAX_RESETS) {
+            self.resets.clear();
+            let work = self.process_tx(&mut running, BUDGET);
+            if !matches!(work, Ok(Work::More)) && self.resets.is_empty() {
+                return;
             }
         }
     }
 
-    fn wait_for_room(&self, deadline: Instant) {
-        let waiting = self.connections.values().filter(|connection| connection.has_backlog());
-        let sockets: Vec<_> = waiting.map(Connection::socket).collect();
-        let mut fds: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
-        let left = deadline.saturating_duration_since(Instant::now());
-        let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
+    /// Whether there is something that the guest has sent and the host has not taken yet.
+    pub fn has_backlog(&self) -> bool {
+        self.connections.values().any(Connection::has_backlog)
     }
 
     #[cfg(test)]

@@ -24,6 +24,8 @@ mod hosts;
 mod key;
 mod packet;
 mod receive;
+#[cfg(test)]
+mod tests;
 mod transmit;
 
 pub use connection::BUFFER_SIZE;

@@ -8,7 +8,7 @@ struct descriptor { uint64_t address; uint32_t len; uint16_t flags, next; };
 struct available { volatile uint16_t flags, index; volatile uint16_t ring[SIZE], used_event; };
 struct used { volatile uint16_t flags, index; volatile struct { uint32_t id, len; } ring[SIZE]; };
 struct queue { struct descriptor *descriptors; struct available *available; struct used *used; uint16_t seen; };
-struct header {
+struct header {  // of a packet; the payload follows
     uint64_t src_cid, dst_cid;
     uint32_t src_port, dst_port, len;
     uint16_t type, op;
@@ -104,19 +104,27 @@ static void connect(void) {
 
 // Sends back all that comes, then shuts down; ends when the host has reset the connection.
 static void echo(void) {
+    int waiting[BUFFERS], first = 0, count = 0, is_closing = 0;
     for (;;) {
+        while (count) {
+            struct header *header = (void *)buffer(waiting[first]);
+            if (peer_buf_alloc - (sent - peer_fwd_cnt) < header->len) break;
+            send(RW, 0, header + 1, header->len);
+            // The buffer must be sent before it is filled again.
+            while (tx.used->index != tx.available->index) __asm__ volatile("pause");
+            post(waiting[first]), kick(&rx);
+            first = (first + 1) % BUFFERS, count--;
+        }
+        if (is_closing && !count) send(SHUTDOWN, 3, 0, 0), is_closing = 0;
         int number = receive();
         struct header *header = (void *)buffer(number);
         if (header->op == RW) {
             received += header->len;
-            uint32_t len = header->len;
-            while (peer_buf_alloc - (sent - peer_fwd_cnt) < len) wait_for(CREDIT_UPDATE);
-            send(RW, 0, buffer(number) + HEADER, len);
-            // The buffer must be sent before it is filled again.
-            while (tx.used->index != tx.available->index) __asm__ volatile("pause");
+            waiting[(first + count++) % BUFFERS] = number;
+            continue;
         }
         if (header->op == CREDIT_REQUEST) send(CREDIT_UPDATE, 0, 0, 0);
-        if (header->op == SHUTDOWN) send(SHUTDOWN, 3, 0, 0);
+        if (header->op == SHUTDOWN) is_closing = 1;
         int is_over = header->op == RST;
         post(number), kick(&rx);
         if (is_over) return;
@@ -136,6 +144,7 @@ void test_sink_and_power_off(void) {
         for (int j = 0; j < 250; j++) ((volatile uint32_t *)0x600000)[i * 250 + j] = i * 250 + j;
         send(RW, 0, (void *)(0x600000ull + i * 1000), 1000);
     }
+    print("sent\n");
     end(0);
 }
 
@@ -161,8 +170,8 @@ void test_accept(void) {
 // Queues that make no sense. The device gives up, and can be started again.
 void test_hostile_queues(void) {
     start();
-    rx.available->index += 1000;
-    REG32(DEVICE(0) + 0x50) = 0;
+    tx.available->index += 1000;
+    REG32(DEVICE(0) + 0x50) = 1;
     while (!(REG32(DEVICE(0) + 0x70) & 64)) ;
     print("needs reset\n");
     REG32(DEVICE(0) + 0x70) = 0;
