@@ -81,6 +81,8 @@ impl Builder {
         command.current_dir(&self.workspace);
         // Separated by 0x1f; also empty flags go before those that the user has in RUSTFLAGS or a configuration.
         command.env("CARGO_ENCODED_RUSTFLAGS", component.flags.join("\x1f"));
+        // Symbols are of no use inside another program, and the VMM's would be copied at each start.
+        command.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
         // Set by `cargo clippy` and the like for the outer packages alone.
         command.env_remove("RUSTC_WORKSPACE_WRAPPER").env_remove("CLIPPY_ARGS");
         command

@@ -77,7 +77,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub console: bool,
     /// The command and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -118,6 +118,7 @@ mod tests {
     #[test]
     fn options_end_where_the_command_begins() {
         for args in [&["--tty", "ls", "--json", "-l"][..], &["--tty", "--", "ls", "--json", "-l"]] {
+            assert_eq!(run(&["--", "-x"]).command, ["-x"]);
             let run = run(args);
             assert!(run.tty && !run.json);
             assert_eq!(run.command, ["ls", "--json", "-l"]);
