@@ -43,6 +43,17 @@ pub trait Platform: Sync {
     fn caller_in_group(&self, gid: u32) -> bool;
     /// Sends a signal to every process of a group (a terminal's `SIGINT`, `SIGWINCH`, `SIGTTIN` ...).
     fn signal_group(&self, pgid: u32, signo: u32);
+    /// Sends a signal to one process (a terminal that hangs up, to its session's leader). Without this method the leader's
+    /// group gets it, which has the same number.
+    fn signal_process(&self, pid: u32, signo: u32) {
+        self.signal_group(pid, signo);
+    }
+    /// The session of a process group; none if there is no such group. (For `tcsetpgrp`; without this method, every group
+    /// is of the caller's session.)
+    fn group_session(&self, pgid: u32) -> Option<u32> {
+        let _ = pgid;
+        Some(self.caller().sid)
+    }
     /// Sends a signal to the caller (`SIGPIPE`).
     fn signal_caller(&self, signo: u32);
     /// Whether the caller blocks or ignores a signal (decides `EIO` or a stop for background terminal I/O).
