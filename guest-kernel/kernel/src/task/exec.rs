@@ -158,10 +158,14 @@ impl Image {
         let stack = Stack { request: &request, loaded: &loaded, base, secure, credentials };
         let (stack_pointer, auxiliary) = stack.write(&mut space)?;
         space.layout.code = loaded.code;
+        let writers = match ampoule_kfs::location(&request.file) {
+            Some(location) => Some(Arc::new(location.deny_writers()?)),
+            None => None,
+        };
         let base_name = request.path.rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
         let program = Program {
             name: base_name[..base_name.len().min(15)].to_vec(),
-            path: request.file.file.proc_name(),
+            writers,
             file: Some(request.file),
             auxiliary,
         };

@@ -78,6 +78,11 @@ fn end_process(process: &Arc<Process>) {
     }
     process.timers.lock().cancel_all();
     release_memory(process);
+    let program = {
+        let mut program = process.program.lock();
+        (program.file.take(), program.writers.take())
+    };
+    drop(program);
     close_files(process);
     hand_over_children(process);
     leave_session(process);

@@ -11,6 +11,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use ampoule_kbase::{Mutex, Once, OpenFile, WaitQueue};
 use ampoule_kfs::Context;
+use ampoule_kfs::vfs::WritersDenied;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Ids run up to this one, then start again (`kernel.pid_max`).
@@ -54,8 +55,8 @@ pub struct Program {
     pub name: Vec<u8>,
     /// The executable.
     pub file: Option<Arc<OpenFile>>,
-    /// Its path.
-    pub path: Vec<u8>,
+    /// While it runs nobody may open the file for writing.
+    pub writers: Option<Arc<WritersDenied>>,
     /// The auxiliary vector as the program sees it.
     pub auxiliary: Vec<u8>,
 }
