@@ -4,7 +4,7 @@ use super::handle::{offset as checked_offset, only};
 use super::transfer::{self, Mode};
 use super::{Args, Call, call, file};
 use crate::mm::user::UserBuffers;
-use ampoule_kbase::{Errno, OpenFile, Result};
+use ampoule_kbase::{Errno, FileType, OpenFile, Result};
 use ampoule_kfs::dev::{Memory, MemoryDevice};
 use ampoule_kfs::location;
 use linux_raw_sys::general as linux;
@@ -125,7 +125,9 @@ fn lseek(args: &Args) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     if !open.file.seekable() {
-        return Err(Errno::ESPIPE);
+        // Event files have no type, and an offset that stays 0.
+        let is_event = FileType::from_mode(open.file.stat()?.mode).is_none();
+        return if is_event { Ok(0) } else { Err(Errno::ESPIPE) };
     }
     if let Some(memory) = open.file.as_any().downcast_ref::<Memory>() {
         // As Linux: these have an offset, but one that stays where it is.

@@ -9,7 +9,7 @@ use crate::mm::buffers::IOV_MAX;
 use crate::mm::user::{self, UserBuffers};
 use ampoule_kbase::{Errno, OpenFile, Received, Result, SocketAddress};
 use linux_raw_sys::general as linux;
-use linux_raw_sys::net::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_TRUNC};
+use linux_raw_sys::net::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_TRUNC};
 
 /// The calls of this family.
 pub const CALLS: &[Call] = &[
@@ -121,10 +121,6 @@ fn each_message(args: &Args, mut each: impl FnMut(u64, usize) -> Result<bool>) -
 
 fn receive(open: &OpenFile, buffers: &mut UserBuffers, flags: u32) -> Result<Received> {
     let socket = socket_of(open)?;
-    // There is no queue of errors, so nothing is ever in it.
-    if flags & MSG_ERRQUEUE != 0 {
-        return Err(Errno::EAGAIN);
-    }
     socket_transfer::receive(open, socket, buffers, flags, nowait(open, flags))
 }
 
