@@ -8,7 +8,10 @@ const AGREED: u32 = status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK;
 
 fn registers() -> (Registers, InterruptStatus) {
     let interrupts = InterruptStatus::default();
-    (Registers::new(DeviceType::Vsock, 1 << 3, &[256, 128], &[1, 2, 3, 4, 5, 6, 7, 8], interrupts.clone()), interrupts)
+    (
+        Registers::new(DeviceType::Vsock, 1 << 3, &[256, 128], &[1, 2, 3, 4, 5, 6, 7, 8], interrupts.clone()),
+        interrupts,
+    )
 }
 
 fn write(registers: &mut Registers, at: u64, value: u32) -> Action {
@@ -58,13 +61,12 @@ fn a_driver_brings_the_device_up() {
     set_up_queue(&mut registers, 1, 64, 0x1_2345_6000);
     assert_eq!(read(&registers, offset::QUEUE_READY), 1);
     let action = write(&mut registers, offset::STATUS, AGREED | status::DRIVER_OK);
-    let layout = QueueLayout {
-        size: 64,
-        descriptors: 0x1_2345_6000,
-        available: 0x1_2345_7000,
-        used: 0x1_2345_8000,
-    };
-    assert_eq!(action, Action::Activate(Activation { features: VERSION_1, queues: [None, Some(layout), None] }));
+    let layout =
+        QueueLayout { size: 64, descriptors: 0x1_2345_6000, available: 0x1_2345_7000, used: 0x1_2345_8000 };
+    assert_eq!(
+        action,
+        Action::Activate(Activation { features: VERSION_1, queues: [None, Some(layout), None] })
+    );
     assert_eq!(write(&mut registers, offset::QUEUE_NOTIFY, 1), Action::Notify(1));
     assert_eq!(write(&mut registers, offset::QUEUE_NOTIFY, 7), Action::None);
     assert_eq!(write(&mut registers, offset::STATUS, AGREED | status::DRIVER_OK), Action::None, "already");

@@ -26,7 +26,12 @@ impl DriverQueue {
     }
 
     pub fn layout(&self) -> QueueLayout {
-        QueueLayout { size: self.size, descriptors: self.base, available: self.avail_ring(), used: self.used_ring() }
+        QueueLayout {
+            size: self.size,
+            descriptors: self.base,
+            available: self.avail_ring(),
+            used: self.used_ring(),
+        }
     }
 
     fn avail_ring(&self) -> u64 {
@@ -72,10 +77,6 @@ impl DriverQueue {
     pub fn set_available(&mut self, index: u16) {
         self.available = index;
         self.memory.write_obj(index, GuestAddress(self.avail_ring() + 2)).unwrap();
-    }
-
-    pub fn available(&self) -> u16 {
-        self.available
     }
 
     pub fn set_flags(&self, flags: u16) {

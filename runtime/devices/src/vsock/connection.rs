@@ -342,12 +342,12 @@ impl Connection {
     }
 
     /// Whether the guest should hear how much room we have: when it may think that more than half is taken, and that
-    /// is much less by now.
+    /// is much less by now. A guest that sends no more need not know.
     fn has_news_of_credit(&self) -> bool {
         let to_host = &self.to_host;
         let news = to_host.forwarded.wrapping_sub(to_host.announced);
         let believed = to_host.received.wrapping_sub(to_host.announced);
-        let worth_telling = news >= BUFFER_SIZE / 4 || to_host.backlog.is_empty();
+        let worth_telling = !to_host.ended && (news >= BUFFER_SIZE / 4 || to_host.backlog.is_empty());
         to_host.asked || (believed > BUFFER_SIZE / 2 && news > 0 && worth_telling)
     }
 
@@ -398,12 +398,13 @@ impl Connection {
         }
     }
 
-    /// The host has closed its socket, both directions. Found out by writing, if there is something to write.
+    /// Both directions of the host's socket are closed. Whether it was the host who closed that to it is found out by
+    /// writing, if there is something to write.
     pub fn set_closed_by_host(&mut self) {
         match self.phase {
             Phase::Wanted => self.phase = Phase::Forgotten,
             Phase::Requested => self.phase = Phase::Broken,
-            _ if self.to_host.backlog.is_empty() => self.to_host.refused = true,
+            _ if self.to_host.backlog.is_empty() => self.to_host.refused |= !self.to_host.end_passed_on,
             _ => {}
         }
     }
