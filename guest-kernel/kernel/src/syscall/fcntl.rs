@@ -2,8 +2,8 @@
 
 use super::fdops::descriptor_limit;
 use super::{Args, Call, call, file, locks};
-use crate::mm::user;
-use crate::task::current;
+use crate::mm::{Backing, user};
+use crate::task::{current, process};
 use alloc::sync::Arc;
 use ampoule_kbase::{Errno, OpenFile, Result};
 use ampoule_kfs::{location, vfs::Credentials};
@@ -52,10 +52,7 @@ fn on_file(open: &Arc<OpenFile>, command: u32, argument: u64) -> Result<u64> {
         linux::F_GETPIPE_SZ => Ok(pipe_of(open)?.capacity() as u64),
         linux::F_GET_SEALS => Ok(place(open)?.inode().seals()?.into()),
         linux::F_ADD_SEALS => {
-            if !open.writable() {
-                return Err(Errno::EPERM);
-            }
-            place(open)?.inode().add_seals(argument as u32)?;
+            add_seals(open, argument as u32)?;
             Ok(0)
         }
         // Owners matter only for signals about readiness, which are never sent.
@@ -103,6 +100,42 @@ fn set_status(open: &OpenFile, wanted: u32) -> Result<u64> {
     }
     open.set_flags(before & !SETTABLE | wanted & SETTABLE);
     Ok(0)
+}
+
+fn add_seals(open: &OpenFile, seals: u32) -> Result<()> {
+    let inode = place(open)?.inode();
+    let had = inode.seals()?;
+    if !open.writable() {
+        return Err(Errno::EPERM);
+    }
+    if seals & !had & linux::F_SEAL_WRITE != 0
+        && had & linux::F_SEAL_SEAL == 0
+        && is_mapped_for_writing(open)?
+    {
+        return Err(Errno::EBUSY);
+    }
+    inode.add_seals(seals)
+}
+
+/// Whether a shared mapping of a file, in any program, writes to it or may come to.
+fn is_mapped_for_writing(open: &OpenFile) -> Result<bool> {
+    let wanted = open.file.stat()?;
+    Ok(process::all().iter().any(|process| {
+        let memory = process.memory.lock().clone();
+        let space = memory.lock();
+        space.areas().filter(|area| area.shared && area.may_write).any(|area| match &area.backing {
+            Backing::Anonymous => false,
+            Backing::File { file, .. } => {
+                file.stat().is_ok_and(|stat| (stat.dev, stat.ino) == (wanted.dev, wanted.ino))
+            }
+        })
+    }))
+}
+
+/// Whether a seal keeps new shared mappings from writing to a file.
+pub fn is_sealed_for_writing(open: &OpenFile) -> bool {
+    let seals = location(open).and_then(|place| place.inode().seals().ok()).unwrap_or(0);
+    seals & (linux::F_SEAL_WRITE | linux::F_SEAL_FUTURE_WRITE) != 0
 }
 
 fn pipe_of(open: &OpenFile) -> Result<&PipeEnd> {

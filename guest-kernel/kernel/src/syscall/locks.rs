@@ -10,7 +10,7 @@ use ampoule_kbase::{Errno, Mutex, OpenFile, Result};
 use ampoule_kfs::locks::{self, Owner, RecordKind, RecordLock};
 use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::general as linux;
-use linux_raw_sys::general::{LOCK_NB, SEEK_CUR, SEEK_END, SEEK_SET};
+use linux_raw_sys::general::{LOCK_MAND, LOCK_NB, SEEK_CUR, SEEK_END, SEEK_SET};
 
 /// The calls of this family.
 pub const CALLS: &[Call] = &[call(linux::__NR_flock, "flock", "dx", flock)];
@@ -23,6 +23,10 @@ static IN_USE: AtomicBool = AtomicBool::new(false);
 fn flock(args: &Args) -> Result<u64> {
     let open = usable(args[0])?;
     let operation = args[1] as u32;
+    if operation & LOCK_MAND != 0 {
+        // As Linux, which has given up mandatory locks.
+        return Ok(0);
+    }
     let attempt = || locks::flock(&open, operation);
     match attempt() {
         Err(Errno::EAGAIN) if operation & LOCK_NB == 0 => {

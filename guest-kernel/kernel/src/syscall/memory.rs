@@ -106,7 +106,11 @@ fn file_backing(
         }
         _ => return Err(Errno::ENODEV),
     }
-    let may_write = !shared || open.writable();
+    let sealed = shared && super::fcntl::is_sealed_for_writing(&open);
+    if sealed && protection.contains(Protection::WRITE) {
+        return Err(Errno::EPERM);
+    }
+    let may_write = !shared || open.writable() && !sealed;
     Ok((Backing::File { file: open.file.clone(), offset }, may_write))
 }
 
