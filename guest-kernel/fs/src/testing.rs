@@ -50,7 +50,7 @@ impl Platform for TestPlatform {
         NOW_NS.get()
     }
     fn realtime_ns(&self) -> u64 {
-        1_700_000_000_000_000_000 + self.monotonic_ns()
+        4_000_000_000_000_000_000 + self.monotonic_ns()
     }
     fn timer_arm(&self, _deadline_ns: u64, _target: Arc<dyn TimerTarget>) -> TimerId {
         TimerId(0)
@@ -249,6 +249,15 @@ pub fn our_tree(context: &Context, times: Times) -> Tree {
 /// Opens a file.
 pub fn open(context: &Context, path: &[u8], flags: u32) -> Result<Arc<OpenFile>> {
     context.open(&context.cwd, path, flags, 0o666).map(|opening| opening.file)
+}
+
+/// Reads all of a small file.
+pub fn read_path(context: &Context, path: &[u8]) -> Result<Vec<u8>> {
+    let file = open(context, path, linux_raw_sys::general::O_RDONLY)?;
+    let mut content = vec![0; 4096];
+    let count = file.file.read(0, &mut SliceSink::new(&mut content))?;
+    content.truncate(count);
+    Ok(content)
 }
 
 /// Makes a file with this contents, or replaces its contents.

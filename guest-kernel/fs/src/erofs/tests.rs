@@ -140,6 +140,11 @@ fn whole_pages_are_mapped_in_place_and_others_are_copied() {
             "page {index} of the image"
         );
     }
+    let (first, count) = file.file.page_run(0, 100).expect("a run");
+    assert_eq!((first, count), (file.file.page(0, false).expect("a page"), 2), "whole pages lie together");
+    assert_eq!(file.file.page_run(1, 1).expect("a run").1, 1);
+    assert_eq!(file.file.page_run(2, 100).expect("a run"), (file.file.page(2, false).expect("a page"), 1));
+    assert_eq!(file.file.page_run(3, 100), Err(Errno::EFAULT));
     let tail = file.file.page(2, false).expect("a page");
     assert!(ampoule_kbase::frames::is_ram(tail.physical()), "an inlined tail is copied");
     let mut copy = [1; 4096];

@@ -140,6 +140,13 @@ impl Inode for Node {
         self.contents_page(index, write || keep)
     }
 
+    fn page_run(&self, index: u64, most: u64, keep: bool) -> Result<(Frame, u64)> {
+        match self.lower_run(index, most).filter(|_| !keep) {
+            Some(run) => Ok(run),
+            None => Ok((self.contents_page(index, keep)?, 1)),
+        }
+    }
+
     fn truncate(&self, length: u64) -> Result<()> {
         self.set_length(length)
     }
