@@ -1,5 +1,6 @@
 //! Switching between threads: stacks, extended processor state, and the FS and GS bases of programs.
 
+use alloc::boxed::Box;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -18,6 +19,12 @@ unsafe extern "C" {
 pub struct ExtendedState(pub [u8; XSAVE_ROOM]);
 
 impl ExtendedState {
+    /// All zero, on the heap: it is too large for a kernel stack.
+    pub fn zeroed() -> Box<Self> {
+        // SAFETY: all zero bytes are a valid array.
+        unsafe { Box::new_zeroed().assume_init() }
+    }
+
     /// The bytes that the enabled features use: what signal frames carry.
     pub fn used(&self) -> &[u8] {
         &self.0[..xsave_size()]

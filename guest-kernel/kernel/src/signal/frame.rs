@@ -2,7 +2,7 @@
 //! and the extended state above them.
 
 use super::{Action, AlternateStack, SignalInfo, SignalSet, UNBLOCKABLE};
-use crate::arch::context::{self, ExtendedState, XSAVE_ROOM};
+use crate::arch::context::{self, ExtendedState};
 use crate::arch::trap::{TrapFrame, USER_CS, USER_SS};
 use crate::mm::{USER_END, user};
 use ampoule_kbase::{Errno, Result};
@@ -67,7 +67,7 @@ pub fn push(
 fn push_extended(frame: &TrapFrame, top: u64) -> Result<u64> {
     let size = context::xsave_size();
     let at = top.checked_sub(size as u64 + 4).ok_or(Errno::EFAULT)? & !63;
-    let mut state = alloc::boxed::Box::new(ExtendedState([0; XSAVE_ROOM]));
+    let mut state = ExtendedState::zeroed();
     // SAFETY: the box is aligned and large enough.
     unsafe { context::save_extended(&mut *state) };
     for (i, register) in frame.xmm.iter().enumerate() {
@@ -178,7 +178,7 @@ pub fn return_from_handler(frame: &mut TrapFrame) -> Result<u64> {
 }
 
 fn restore_extended(frame: &mut TrapFrame, address: u64) -> Result<()> {
-    let mut state = alloc::boxed::Box::new(ExtendedState([0; XSAVE_ROOM]));
+    let mut state = ExtendedState::zeroed();
     if address == 0 {
         context::initial_extended(&mut state);
     } else {

@@ -4,7 +4,7 @@ use super::process::{self, JobEvent, Process, Program, Usage};
 use super::sched;
 use super::thread::Thread;
 use super::{credentials::Credentials, current};
-use crate::arch::context::{self, ExtendedState, XSAVE_ROOM};
+use crate::arch::context::{self, ExtendedState};
 use crate::arch::trap::TrapFrame;
 use crate::mm::{AddressSpace, USER_END, user};
 use crate::signal::Pending;
@@ -130,7 +130,7 @@ fn new_thread(
         child_frame.rsp = request.stack;
     }
     let fs = if request.has(linux::CLONE_SETTLS) { request.tls } else { context::fs_base() };
-    let mut state = alloc::boxed::Box::new(ExtendedState([0; XSAVE_ROOM]));
+    let mut state = ExtendedState::zeroed();
     // SAFETY: the box is aligned and large enough.
     unsafe { context::save_extended(&mut *state) };
     let shares_stack = !request.has(linux::CLONE_VM) || request.has(linux::CLONE_VFORK);

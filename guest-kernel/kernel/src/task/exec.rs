@@ -5,7 +5,7 @@ use super::elf::{Executable, Loaded, read_at};
 use super::limits::resource;
 use super::process::{Process, Program};
 use super::{current, sched};
-use crate::arch::context::{self, ExtendedState, XSAVE_ROOM};
+use crate::arch::context::{self, ExtendedState};
 use crate::arch::trap::TrapFrame;
 use crate::mm::{AddressSpace, Backing, MapRequest, PAGE, Placement, Protection, USER_END};
 use crate::signal::AlternateStack;
@@ -72,7 +72,7 @@ pub fn load_first(process: &Arc<Process>, request: Request) -> Result<TrapFrame>
 
 /// What a fresh program finds in the extended state and the segment bases.
 fn fresh_registers() {
-    let mut state = alloc::boxed::Box::new(ExtendedState([0; XSAVE_ROOM]));
+    let mut state = ExtendedState::zeroed();
     context::initial_extended(&mut state);
     // SAFETY: the state is the initial one, in an aligned box that is large enough.
     unsafe { context::load_extended(&*state) };
