@@ -1,7 +1,7 @@
 //! The kernel as the file systems, sockets and drivers see it.
 
 use crate::signal::{self, SignalInfo, bit};
-use crate::task::{self, process, sched};
+use crate::task::{self, sched};
 use crate::time::{clock, timers};
 use crate::{log, random};
 use alloc::sync::Arc;
@@ -87,12 +87,5 @@ impl Platform for Kernel {
 
     fn log(&self, text: core::fmt::Arguments<'_>) {
         log::line(text);
-    }
-}
-
-impl Kernel {
-    /// Whether a process group has members, for terminals.
-    pub fn group_exists(pgid: u32) -> bool {
-        !process::group(pgid).is_empty()
     }
 }

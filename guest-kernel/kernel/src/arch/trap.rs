@@ -7,7 +7,6 @@ use core::sync::atomic::Ordering;
 /// The program's registers while the kernel works for it, as `entry.s` lays them out at the top of the kernel stack.
 #[repr(C, align(16))]
 #[derive(Clone)]
-#[expect(missing_docs, reason = "register names")]
 pub struct TrapFrame {
     pub xmm: [u128; 16],
     pad: u64,
@@ -76,7 +75,7 @@ impl TrapFrame {
     }
 
     /// Whether the trap hit the kernel itself.
-    fn from_kernel(&self) -> bool {
+    fn hit_kernel(&self) -> bool {
         self.rip >> 63 == 1
     }
 }
@@ -93,7 +92,7 @@ extern "C" fn trap_dispatch(frame: &mut TrapFrame) {
     if frame.vector == INTERRUPT {
         interrupts::handle_pending();
     } else {
-        if frame.from_kernel() {
+        if frame.hit_kernel() {
             crate::panic::kernel_fault(frame);
         }
         exception(frame);

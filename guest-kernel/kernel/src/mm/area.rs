@@ -6,7 +6,6 @@ use ampoule_kbase::File;
 bitflags::bitflags! {
     /// `PROT_*` of `mmap(2)`.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    #[expect(missing_docs, reason = "mmap(2)")]
     pub struct Protection: u32 {
         const READ = 1;
         const WRITE = 2;

@@ -8,7 +8,6 @@ use linux_raw_sys::general::{SIGBUS, SIGSEGV};
 
 /// What was tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "self-explanatory")]
 pub enum Access {
     Read,
     Write,
@@ -69,7 +68,7 @@ impl AddressSpace {
         if !area.protection.intersects(wanted) {
             return Err(Fault::Denied);
         }
-        match self.tables.find(page).map(|entry| *entry).filter(|entry| entry & bits::PRESENT != 0) {
+        match self.tables.find(page).filter(|entry| entry & bits::PRESENT != 0) {
             Some(entry) if access == Access::Write && entry & bits::WRITE == 0 => {
                 self.write_to_present(&area, page, entry)
             }
@@ -82,7 +81,7 @@ impl AddressSpace {
     #[inline]
     pub fn is_accessible(&self, address: u64, access: Access) -> bool {
         let need = bits::PRESENT | bits::USER | if access == Access::Write { bits::WRITE } else { 0 };
-        self.tables.find(address).is_some_and(|entry| *entry & need == need)
+        self.tables.find(address).is_some_and(|entry| entry & need == need)
     }
 
     /// A write to a page that is mapped read-only: copy on write, or the first write to a shared page.
@@ -225,7 +224,7 @@ impl AddressSpace {
 
     /// The frame that is mapped at an address.
     pub fn frame_at(&self, address: u64) -> Option<Frame> {
-        let entry = *self.tables.find(address)?;
+        let entry = self.tables.find(address)?;
         if entry & bits::PRESENT == 0 {
             return None;
         }

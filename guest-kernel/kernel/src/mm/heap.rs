@@ -13,7 +13,6 @@ pub struct HeapLock(AtomicBool);
 
 // SAFETY: `try_lock` succeeds for one caller at a time, until `unlock`.
 unsafe impl lock_api::RawMutex for HeapLock {
-    #[expect(clippy::declare_interior_mutable_const, reason = "the trait asks for it")]
     const INIT: Self = Self(AtomicBool::new(false));
     type GuardMarker = lock_api::GuardSend;
 

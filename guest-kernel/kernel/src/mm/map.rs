@@ -100,7 +100,7 @@ impl AddressSpace {
     }
 
     fn check_range(start: u64, length: u64) -> Result<()> {
-        if start % PAGE != 0 {
+        if !start.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
         match start.checked_add(length) {
@@ -137,7 +137,7 @@ impl AddressSpace {
     pub fn unmap(&mut self, start: u64, length: u64) -> Result<()> {
         let length = page_up(length).filter(|length| *length > 0).ok_or(Errno::EINVAL)?;
         let end = start.checked_add(length).filter(|end| *end <= USER_END).ok_or(Errno::EINVAL)?;
-        if start % PAGE != 0 {
+        if !start.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
         let taken = self.take(start, end);
@@ -153,7 +153,7 @@ impl AddressSpace {
 
     /// Changes the protection of a range, all of which must be mapped.
     pub fn protect(&mut self, start: u64, length: u64, protection: Protection) -> Result<()> {
-        if start % PAGE != 0 {
+        if !start.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
         let length = page_up(length).ok_or(Errno::ENOMEM)?;
@@ -252,7 +252,7 @@ impl AddressSpace {
     ) -> Result<u64> {
         let old = page_up(old).ok_or(Errno::EINVAL)?;
         let new = page_up(new).filter(|new| *new > 0).ok_or(Errno::EINVAL)?;
-        if start % PAGE != 0 || old == 0 {
+        if !start.is_multiple_of(PAGE) || old == 0 {
             return Err(Errno::EINVAL);
         }
         let end = start.checked_add(old).filter(|end| *end <= USER_END).ok_or(Errno::EFAULT)?;

@@ -6,7 +6,6 @@ use ampoule_kbase::{Frame, Mutex, Result};
 
 /// Bits of a page-table entry.
 pub mod bits {
-    #![expect(missing_docs, reason = "names of the SDM")]
     pub const PRESENT: u64 = 1;
     pub const WRITE: u64 = 1 << 1;
     pub const USER: u64 = 1 << 2;
@@ -63,8 +62,8 @@ impl PageTables {
         self.root.physical()
     }
 
-    /// The last-level entry of a user address, if its table exists.
-    pub fn find(&self, address: u64) -> Option<&mut u64> {
+    /// Where the last-level entry of a user address is, if its table exists.
+    fn slot(&self, address: u64) -> Option<*mut u64> {
         let mut table = self.root.physical();
         for level in (1..4).rev() {
             // SAFETY: `table` is a live table of this space.
@@ -74,8 +73,13 @@ impl PageTables {
             }
             table = value & bits::ADDRESS;
         }
-        // SAFETY: as above; the kernel is not preempted, and no caller keeps two entries at a time.
-        Some(unsafe { &mut *entry(table, address, 0) })
+        Some(entry(table, address, 0))
+    }
+
+    /// The last-level entry of a user address, if its table exists.
+    pub fn find(&self, address: u64) -> Option<u64> {
+        // SAFETY: the slot is in a live table of this space.
+        self.slot(address).map(|slot| unsafe { *slot })
     }
 
     /// The last-level entry of a user address, with tables made as needed.
@@ -100,8 +104,7 @@ impl PageTables {
         let mut address = start;
         while address < end {
             let table_end = ((address | (TABLE_SPAN - 1)) + 1).min(end);
-            if let Some(first) = self.find(address) {
-                let first: *mut u64 = first;
+            if let Some(first) = self.slot(address) {
                 for i in 0..(table_end - address) / PAGE {
                     // SAFETY: `i` stays within the table that holds `first`, and entries are visited one by one.
                     let value = unsafe { &mut *first.add(i as usize) };

@@ -23,19 +23,17 @@ pub struct AddressSpace {
     pub size_limit: u64,
     /// `RLIMIT_DATA` in bytes, for the heap.
     pub data_limit: u64,
-    /// Addresses that `/proc/PID/stat`, `cmdline`, `environ` and `auxv` need.
+    /// Addresses that `/proc/PID/stat`, `cmdline` and `environ` need.
     pub layout: Layout,
 }
 
 /// Where `execve` put things.
 #[derive(Clone, Copy, Default)]
-#[expect(missing_docs, reason = "prctl(2), PR_SET_MM")]
 pub struct Layout {
     pub code: (u64, u64),
     pub stack: u64,
     pub arguments: (u64, u64),
     pub environment: (u64, u64),
-    pub auxiliary: (u64, u64),
 }
 
 impl AddressSpace {
@@ -79,11 +77,6 @@ impl AddressSpace {
     /// Bytes mapped.
     pub fn size(&self) -> u64 {
         self.size
-    }
-
-    /// The heap: start and end.
-    pub fn heap(&self) -> (u64, u64) {
-        (self.brk_start, self.brk)
     }
 
     /// Sets where the heap starts, empty.

@@ -89,7 +89,7 @@ fn cpuinfo() -> String {
     let family = (signature >> 8 & 15) + (signature >> 20 & 255);
     let model = (signature >> 4 & 15) | (signature >> 16 & 15) << 4;
     let (_, multiplier, _) = clock::parameters();
-    let khz = if multiplier == 0 { 0 } else { (1_000_000u64 << 32) / multiplier };
+    let khz = (1_000_000u64 << 32).checked_div(multiplier).unwrap_or(0);
     format!(
         "processor\t: 0\nvendor_id\t: {}\ncpu family\t: {family}\nmodel\t\t: {model}\nmodel name\t: {}\nstepping\t: {}\n\
          cpu MHz\t\t: {}.{:03}\nphysical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\nfpu\t\t: yes\n\

@@ -2,12 +2,8 @@
 
 use ampoule_kbase::platform;
 
-/// Sent by `kill(2)`.
-pub const SI_USER: i32 = 0;
 /// Sent by the kernel.
 pub const SI_KERNEL: i32 = 0x80;
-/// Sent by `tkill(2)`.
-pub const SI_TKILL: i32 = -6;
 /// Sent by a POSIX timer.
 pub const SI_TIMER: i32 = -2;
 
@@ -70,14 +66,6 @@ impl SignalInfo {
         Self::new(signo, SI_TIMER, [pack(id, overrun), value, 0, 0])
     }
 
-    /// A system call that a filter refused.
-    pub fn system_call(address: u64, number: u32) -> Self {
-        const SYS_SECCOMP: i32 = 1;
-        const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
-        let fields = [address, pack(number, AUDIT_ARCH_X86_64), 0, 0];
-        Self { forced: true, ..Self::new(linux_raw_sys::general::SIGSYS, SYS_SECCOMP, fields) }
-    }
-
     /// The 128 bytes of `siginfo_t`.
     pub fn to_bytes(self) -> [u8; 128] {
         let mut bytes = [0; 128];
@@ -88,15 +76,5 @@ impl SignalInfo {
             bytes[16 + i * 8..24 + i * 8].copy_from_slice(&field.to_le_bytes());
         }
         bytes
-    }
-
-    /// The sending process, where there is one.
-    pub fn sender(&self) -> u32 {
-        self.fields[0] as u32
-    }
-
-    /// `si_status` of a child's signal.
-    pub fn status(&self) -> i32 {
-        self.fields[1] as i32
     }
 }

@@ -35,7 +35,7 @@ fn mmap(args: &Args) -> Result<u64> {
         linux::MAP_PRIVATE => false,
         _ => return Err(Errno::EINVAL),
     };
-    if length == 0 || offset % PAGE != 0 {
+    if length == 0 || !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     let placement = if flags & linux::MAP_FIXED_NOREPLACE != 0 {
@@ -142,7 +142,7 @@ fn brk(args: &Args) -> Result<u64> {
 
 fn madvise(args: &Args) -> Result<u64> {
     let [start, length, advice, ..] = *args;
-    if start % PAGE != 0 {
+    if !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     let end = page_up(length).and_then(|length| start.checked_add(length)).ok_or(Errno::EINVAL)?;
@@ -160,7 +160,7 @@ fn madvise(args: &Args) -> Result<u64> {
 }
 
 fn mapped_range(start: u64, length: u64) -> Result<(u64, u64)> {
-    if start % PAGE != 0 {
+    if !start.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     let end = page_up(length).and_then(|length| start.checked_add(length)).ok_or(Errno::ENOMEM)?;
@@ -180,12 +180,10 @@ fn msync(args: &Args) -> Result<u64> {
 
 fn mincore(args: &Args) -> Result<u64> {
     let (start, end) = mapped_range(args[0], args[1])?;
-    let mut at = args[2];
     let memory = current().memory();
-    for page in (start..end).step_by(PAGE as usize) {
+    for (at, page) in (args[2]..).zip((start..end).step_by(PAGE as usize)) {
         let resident = memory.lock().is_accessible(page, crate::mm::Access::Read);
         user::write(at, u8::from(resident))?;
-        at += 1;
     }
     Ok(0)
 }

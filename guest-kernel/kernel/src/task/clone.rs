@@ -75,7 +75,7 @@ pub fn clone(frame: &TrapFrame, request: &Request) -> Result<u32> {
     }
     let tid = process::allocate_id().ok_or(Errno::EAGAIN)?;
     let as_thread = request.has(linux::CLONE_THREAD);
-    let process = if as_thread { this.process.clone() } else { new_process(tid, this, frame, request)? };
+    let process = if as_thread { this.process.clone() } else { new_process(tid, this, request)? };
     let thread = new_thread(tid, &process, this, frame, request)?;
     if request.has(linux::CLONE_PARENT_SETTID) {
         user::write(request.parent_tid, tid)?;
@@ -138,7 +138,7 @@ fn new_thread(
     Thread::new(tid, process.clone(), &child_frame, Some(&state), (fs, context::gs_base()), signals)
 }
 
-fn new_process(pid: u32, this: &Thread, frame: &TrapFrame, request: &Request) -> Result<Arc<Process>> {
+fn new_process(pid: u32, this: &Thread, request: &Request) -> Result<Arc<Process>> {
     let parent = &this.process;
     let memory = if request.has(linux::CLONE_VM) {
         parent.memory.lock().clone()

@@ -7,7 +7,6 @@ pub const ALL_CAPABILITIES: u64 = (1 << 41) - 1;
 
 /// Who a process is.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "credentials(7)")]
 pub struct Credentials {
     pub uid: u32,
     pub euid: u32,
@@ -94,7 +93,6 @@ impl Credentials {
 
 /// `CAP_*` numbers that system calls check.
 pub mod capability {
-    #![expect(missing_docs, reason = "capabilities(7)")]
     pub const KILL: u32 = 5;
     pub const SETGID: u32 = 6;
     pub const SETUID: u32 = 7;
@@ -102,7 +100,6 @@ pub mod capability {
     pub const SYS_CHROOT: u32 = 18;
     pub const SYS_ADMIN: u32 = 21;
     pub const SYS_BOOT: u32 = 22;
-    pub const SYS_NICE: u32 = 23;
     pub const SYS_RESOURCE: u32 = 24;
     pub const SYS_TIME: u32 = 25;
 }

@@ -249,7 +249,7 @@ impl Executable {
         file_end: u64,
     ) -> Result<()> {
         let last = page_down(file_end - 1);
-        let needs_zeros = load.memory_size > load.file_size && file_end % PAGE != 0;
+        let needs_zeros = load.memory_size > load.file_size && !file_end.is_multiple_of(PAGE);
         for page in (start..file_end).step_by(PAGE as usize) {
             let zeroed = needs_zeros && page == last;
             if page - start >= EAGER_DATA && !zeroed {

@@ -19,7 +19,7 @@ pub fn start(boot_tsc: u64, khz: u64, wall_ns: u64) {
 
 /// Nanoseconds between two readings of the counter.
 pub fn ticks_to_ns(ticks: u64) -> u64 {
-    (u128::from(ticks) * u128::from(MULTIPLIER.load(Ordering::Relaxed)) >> 32) as u64
+    ((u128::from(ticks) * u128::from(MULTIPLIER.load(Ordering::Relaxed))) >> 32) as u64
 }
 
 /// `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME`.
