@@ -77,6 +77,35 @@ impl Host {
             .map(|count| count.to_string())
     }
 
+    /// Maps the page that `offset` is in, and reads or writes there, to the end of the page at most.
+    fn map(&self, slot: usize, offset: u64, length: usize, write: bool) -> Outcome {
+        let fd = self.fd(slot)?;
+        let start = offset / 4096 * 4096;
+        let protection = if write { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+        // SAFETY: a new mapping, which is unmapped before the end; it is touched only where the file has a page.
+        unsafe {
+            let at = libc::mmap(core::ptr::null_mut(), 4096, protection, libc::MAP_SHARED, fd, start as i64);
+            if at == libc::MAP_FAILED {
+                return done(-1);
+            }
+            let mut stat: libc::stat = core::mem::zeroed();
+            libc::fstat(fd, &mut stat);
+            let outcome = if start >= stat.st_size as u64 {
+                Err(Errno::EFAULT)
+            } else {
+                let page = core::slice::from_raw_parts_mut(at.cast::<u8>(), 4096);
+                let within = (offset - start) as usize;
+                let part = &mut page[within..4096.min(within + length)];
+                if write {
+                    part.copy_from_slice(&op::pattern(offset + 7, part.len()));
+                }
+                Ok(format!("{part:?}"))
+            };
+            libc::munmap(at, 4096);
+            outcome
+        }
+    }
+
     fn stat(&self, base: i32, path: &CStr, flags: i32) -> Outcome {
         // SAFETY: a valid string and room for a stat.
         let stat = unsafe {
@@ -178,6 +207,8 @@ impl System for Host {
                     let whence = if *hole { libc::SEEK_HOLE } else { libc::SEEK_DATA };
                     check(libc::lseek(self.fd(*slot)?, *offset as i64, whence)).map(|at| at.to_string())
                 }
+                Op::MapWrite { slot, offset, length } => self.map(*slot, *offset, *length, true),
+                Op::MapRead { slot, offset, length } => self.map(*slot, *offset, *length, false),
                 Op::StatFd { slot } => self.stat(self.fd(*slot)?, c"", libc::AT_EMPTY_PATH),
                 Op::ListFd { slot } => self.list(*slot),
                 Op::LinkFd { slot, path } => {

@@ -16,38 +16,144 @@ pub type P = String;
 /// One operation. Open files are in slots.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Open { slot: usize, path: P, flags: u32, mode: u32 },
-    OpenAt { slot: usize, base: usize, path: P, flags: u32 },
-    Close { slot: usize },
-    Read { slot: usize, offset: u64, length: usize },
-    Write { slot: usize, offset: u64, length: usize },
-    SetLength { slot: usize, length: u64 },
-    Allocate { slot: usize, flags: u32, offset: u64, length: u64 },
-    Seek { slot: usize, offset: u64, hole: bool },
-    StatFd { slot: usize },
-    ListFd { slot: usize },
-    LinkFd { slot: usize, path: P },
-    Mkdir { path: P, mode: u32 },
-    Mknod { path: P, mode: u32 },
-    Symlink { target: P, path: P },
-    Link { old: P, new: P, flags: u32 },
-    Unlink { path: P },
-    Rmdir { path: P },
-    Rename { old: P, new: P, flags: u32 },
-    Stat { path: P },
-    Lstat { path: P },
-    ReadLink { path: P },
-    Access { path: P, mode: u32 },
-    Chmod { path: P, mode: u32 },
-    Chown { path: P, uid: Option<u32>, gid: Option<u32> },
-    Lchown { path: P, uid: u32 },
-    SetTimes { path: P, seconds: Option<i64>, now: bool },
-    Truncate { path: P, length: u64 },
-    Chdir { path: P },
-    Fchdir { slot: usize },
+    Open {
+        slot: usize,
+        path: P,
+        flags: u32,
+        mode: u32,
+    },
+    OpenAt {
+        slot: usize,
+        base: usize,
+        path: P,
+        flags: u32,
+    },
+    Close {
+        slot: usize,
+    },
+    Read {
+        slot: usize,
+        offset: u64,
+        length: usize,
+    },
+    Write {
+        slot: usize,
+        offset: u64,
+        length: usize,
+    },
+    SetLength {
+        slot: usize,
+        length: u64,
+    },
+    Allocate {
+        slot: usize,
+        flags: u32,
+        offset: u64,
+        length: u64,
+    },
+    Seek {
+        slot: usize,
+        offset: u64,
+        hole: bool,
+    },
+    /// Changes bytes through a shared mapping.
+    MapWrite {
+        slot: usize,
+        offset: u64,
+        length: usize,
+    },
+    /// Reads through a shared mapping.
+    MapRead {
+        slot: usize,
+        offset: u64,
+        length: usize,
+    },
+    StatFd {
+        slot: usize,
+    },
+    ListFd {
+        slot: usize,
+    },
+    LinkFd {
+        slot: usize,
+        path: P,
+    },
+    Mkdir {
+        path: P,
+        mode: u32,
+    },
+    Mknod {
+        path: P,
+        mode: u32,
+    },
+    Symlink {
+        target: P,
+        path: P,
+    },
+    Link {
+        old: P,
+        new: P,
+        flags: u32,
+    },
+    Unlink {
+        path: P,
+    },
+    Rmdir {
+        path: P,
+    },
+    Rename {
+        old: P,
+        new: P,
+        flags: u32,
+    },
+    Stat {
+        path: P,
+    },
+    Lstat {
+        path: P,
+    },
+    ReadLink {
+        path: P,
+    },
+    Access {
+        path: P,
+        mode: u32,
+    },
+    Chmod {
+        path: P,
+        mode: u32,
+    },
+    Chown {
+        path: P,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    },
+    Lchown {
+        path: P,
+        uid: u32,
+    },
+    SetTimes {
+        path: P,
+        seconds: Option<i64>,
+        now: bool,
+    },
+    Truncate {
+        path: P,
+        length: u64,
+    },
+    Chdir {
+        path: P,
+    },
+    Fchdir {
+        slot: usize,
+    },
     Getcwd,
-    User { uid: u32 },
-    Umask { mask: u32 },
+    User {
+        uid: u32,
+    },
+    Umask {
+        mask: u32,
+    },
 }
 
 fn component() -> impl Strategy<Value = &'static str> {
@@ -135,6 +241,8 @@ fn file_op() -> impl Strategy<Value = Op> {
         2 => (slot(), allocate_flags(), 0u64..30_000, 1u64..10_000)
             .prop_map(|(slot, flags, offset, length)| Op::Allocate { slot, flags, offset, length }),
         2 => (slot(), 0u64..30_000, any::<bool>()).prop_map(|(slot, offset, hole)| Op::Seek { slot, offset, hole }),
+        3 => (slot(), offset(), 1usize..4096).prop_map(|(slot, offset, length)| Op::MapWrite { slot, offset, length }),
+        2 => (slot(), offset(), 1usize..4096).prop_map(|(slot, offset, length)| Op::MapRead { slot, offset, length }),
         3 => slot().prop_map(|slot| Op::StatFd { slot }),
         2 => slot().prop_map(|slot| Op::ListFd { slot }),
         1 => (slot(), path()).prop_map(|(slot, path)| Op::LinkFd { slot, path }),

@@ -77,6 +77,26 @@ impl Ours {
         open.file.write(offset, &mut SliceSource::new(&bytes)).map(|count| count.to_string())
     }
 
+    fn map(&self, slot: usize, offset: u64, length: usize, write: bool) -> Outcome {
+        let open = self.data_file(slot)?;
+        if !open.readable() || (write && !open.writable()) {
+            return Err(Errno::EACCES);
+        }
+        let page = open.file.page(offset / 4096, write)?;
+        let within = (offset % 4096) as usize;
+        let mut part = vec![0; length.min(4096 - within)];
+        if write {
+            part = op::pattern(offset + 7, part.len());
+            page.write(within, &part);
+        } else if ampoule_kbase::frames::is_ram(page.physical()) {
+            page.read(within, &mut part);
+        } else {
+            // The image itself: there is no direct map of it here, so let `read` show the bytes.
+            open.file.read(offset, &mut SliceSink::new(&mut part))?;
+        }
+        Ok(format!("{part:?}"))
+    }
+
     fn set_length(&self, slot: usize, length: u64) -> Outcome {
         let open = self.data_file(slot)?;
         let regular = FileType::from_mode(open.file.stat()?.mode) == Some(FileType::Regular);
@@ -170,6 +190,8 @@ impl System for Ours {
             Op::SetLength { slot, length } => self.set_length(*slot, *length),
             Op::Allocate { slot, flags, offset, length } => self.allocate(*slot, *flags, *offset, *length),
             Op::Seek { slot, offset, hole } => self.seek(*slot, *offset, *hole),
+            Op::MapWrite { slot, offset, length } => self.map(*slot, *offset, *length, true),
+            Op::MapRead { slot, offset, length } => self.map(*slot, *offset, *length, false),
             Op::StatFd { slot } => Ok(show(self.file(*slot)?.file.stat()?)),
             Op::ListFd { slot } => self.list(*slot),
             Op::LinkFd { slot, path } => {

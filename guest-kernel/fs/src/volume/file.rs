@@ -180,6 +180,9 @@ impl Node {
     }
 
     pub(super) fn contents_page(&self, index: u64, keep: bool) -> Result<Frame> {
+        if self.file_type != FileType::Regular {
+            return Err(Errno::ENODEV);
+        }
         self.contents(|contents, size| {
             if index >= size.div_ceil(PAGE) {
                 return Err(Errno::EFAULT);
