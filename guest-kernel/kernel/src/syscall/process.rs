@@ -6,7 +6,7 @@ use crate::arch::trap::TrapFrame;
 use crate::mm::{USER_END, user};
 use crate::task::exec::{self, MAX_ARGUMENTS, MAX_STRING};
 use crate::task::process::{self, ExitStatus, Process, Usage};
-use crate::task::wait::{self, Event, Selection};
+use crate::task::wait::{self, ChildKind, Event, Selection};
 use crate::task::{clone, current, exit};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -218,6 +218,7 @@ fn wait4(args: &Args) -> Result<u64> {
     };
     let news = wait::wait(wait::Options {
         selection,
+        kind: child_kind(options),
         exited: true,
         stopped: options & linux::WUNTRACED != 0,
         continued: options & linux::WCONTINUED != 0,
@@ -228,6 +229,14 @@ fn wait4(args: &Args) -> Result<u64> {
     user::write_if(status, news.status())?;
     write_usage(usage, news.usage)?;
     Ok(u64::from(news.pid))
+}
+
+fn child_kind(options: u32) -> ChildKind {
+    match options {
+        options if options & linux::__WALL != 0 => ChildKind::All,
+        options if options & linux::__WCLONE != 0 => ChildKind::Clone,
+        _ => ChildKind::Ordinary,
+    }
 }
 
 fn waitid(args: &Args) -> Result<u64> {
@@ -248,6 +257,7 @@ fn waitid(args: &Args) -> Result<u64> {
     };
     let news = wait::wait(wait::Options {
         selection,
+        kind: child_kind(options),
         exited: options & linux::WEXITED != 0,
         stopped: options & linux::WSTOPPED != 0,
         continued: options & linux::WCONTINUED != 0,

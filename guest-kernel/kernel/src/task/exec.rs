@@ -12,6 +12,7 @@ use crate::signal::AlternateStack;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{Errno, Frame, Mutex, OpenFile, Result, platform};
+use ampoule_kfs::vfs::WritersDenied;
 use core::sync::atomic::Ordering;
 
 /// Arguments and environment together, at most; as Linux with the default stack limit.
@@ -131,7 +132,8 @@ struct Image {
 
 impl Image {
     fn build_for(process: &Process, request: Request) -> Result<Self> {
-        let (request, executable) = resolve_scripts(request)?;
+        let name = request.path.clone();
+        let (request, executable, writers) = resolve_scripts(request)?;
         let limits = *process.limits.lock();
         let credentials = process.credentials.lock().clone();
         let mut space = AddressSpace::new()?;
@@ -155,14 +157,10 @@ impl Image {
         let set_gid = (stat.mode & 0o2010 == 0o2010).then_some(stat.gid);
         let secure = set_uid.is_some() || set_gid.is_some();
         let base = interpreter.map_or(0, |i| i.base);
-        let stack = Stack { request: &request, loaded: &loaded, base, secure, credentials };
+        let stack = Stack { request: &request, name: &name, loaded: &loaded, base, secure, credentials };
         let (stack_pointer, auxiliary) = stack.write(&mut space)?;
         space.layout.code = loaded.code;
-        let writers = match ampoule_kfs::location(&request.file) {
-            Some(location) => Some(Arc::new(location.deny_writers()?)),
-            None => None,
-        };
-        let base_name = request.path.rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
+        let base_name = name.rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
         let program = Program {
             name: base_name[..base_name.len().min(15)].to_vec(),
             writers,
@@ -174,14 +172,18 @@ impl Image {
 }
 
 /// Follows `#!` lines to an executable, with the arguments that they add.
-fn resolve_scripts(mut request: Request) -> Result<(Request, Executable)> {
+fn resolve_scripts(mut request: Request) -> Result<(Request, Executable, Option<Arc<WritersDenied>>)> {
     for _ in 0..=MAX_SCRIPTS {
+        let writers = match ampoule_kfs::location(&request.file) {
+            Some(location) => Some(Arc::new(location.deny_writers()?)),
+            None => None,
+        };
         let mut head = [0; HEAD];
         let length = read_at(&*request.file.file, 0, &mut head)?;
         let head = &head[..length];
         let Some(line) = head.strip_prefix(b"#!") else {
             let executable = Executable::parse(request.file.file.clone(), head)?;
-            return Ok((request, executable));
+            return Ok((request, executable, writers));
         };
         let line = match line.iter().position(|byte| *byte == b'\n') {
             Some(end) => &line[..end],
@@ -246,6 +248,8 @@ fn map_stack(space: &mut AddressSpace, size: u64, executable: bool) -> Result<()
 /// The initial stack (System V ABI, 3.4.1): from the top the strings, then the auxiliary vector, environment and arguments.
 struct Stack<'a> {
     request: &'a Request,
+    /// The path that was asked for: of the script, where there is one.
+    name: &'a [u8],
     loaded: &'a Loaded,
     base: u64,
     secure: bool,
@@ -301,7 +305,7 @@ impl Stack<'_> {
         };
         let arguments = add_all(&self.request.argv);
         let environment = add_all(&self.request.envp);
-        let name_at = add(&self.request.path);
+        let name_at = add(self.name);
         add(b"\0");
         if strings.len() > MAX_ARGUMENTS {
             return Err(Errno::E2BIG);

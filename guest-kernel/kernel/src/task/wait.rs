@@ -18,11 +18,24 @@ pub enum Selection {
     Group(u32),
 }
 
+/// Children are told apart by the signal that their end sends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChildKind {
+    /// Those that send `SIGCHLD`.
+    Ordinary,
+    /// All others (`__WCLONE`).
+    Clone,
+    /// Both (`__WALL`).
+    All,
+}
+
 /// What a wait is about.
 #[derive(Clone, Copy)]
 pub struct Options {
     /// Which children.
     pub selection: Selection,
+    /// Children of which kind.
+    pub kind: ChildKind,
     /// Their end.
     pub exited: bool,
     /// Their stop (`WUNTRACED`, `WSTOPPED`).
@@ -85,7 +98,7 @@ fn look(process: &Process, options: &Options) -> Result<Option<News>> {
     let children = process.children.lock().clone();
     let mut any = false;
     for child in children {
-        if !matches(&child, options.selection) {
+        if !matches(&child, options) {
             continue;
         }
         any = true;
@@ -103,12 +116,19 @@ fn look(process: &Process, options: &Options) -> Result<Option<News>> {
     if any { Ok(None) } else { Err(Errno::ECHILD) }
 }
 
-fn matches(child: &Process, selection: Selection) -> bool {
-    match selection {
-        Selection::Any => true,
-        Selection::Pid(pid) => child.pid == pid,
-        Selection::Group(pgid) => child.pgid.load(Ordering::Relaxed) == pgid,
-    }
+fn matches(child: &Process, options: &Options) -> bool {
+    let ordinary = child.exit_signal.load(Ordering::Relaxed) == linux_raw_sys::general::SIGCHLD;
+    let wanted = match options.kind {
+        ChildKind::All => true,
+        ChildKind::Ordinary => ordinary,
+        ChildKind::Clone => !ordinary,
+    };
+    wanted
+        && match options.selection {
+            Selection::Any => true,
+            Selection::Pid(pid) => child.pid == pid,
+            Selection::Group(pgid) => child.pgid.load(Ordering::Relaxed) == pgid,
+        }
 }
 
 fn event_of(child: &Process, options: &Options) -> Option<Event> {
