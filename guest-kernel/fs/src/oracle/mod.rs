@@ -4,6 +4,7 @@
 mod host;
 mod op;
 mod ours;
+mod times;
 
 use crate::testing::{self, Times, Tree, host_tree, image, mkfs, our_tree};
 use crate::volume::{Limits, Volume};
@@ -22,6 +23,8 @@ type Outcome = Result<String>;
 /// What can do operations.
 trait System {
     fn apply(&mut self, op: &Op) -> Outcome;
+    /// Inode number, modification time and change time of every file.
+    fn times(&self) -> times::Times;
 }
 
 /// What is there at first.
@@ -59,18 +62,16 @@ fn limits() -> Limits {
     Limits { bytes: 8 << 20, inodes: 1000, root_mode: 0o777, ..Limits::NONE }
 }
 
-/// Runs the operations on the host, in a thread that has `root` as its root directory.
-fn run_on_host(root: &Path, ops: &[Op]) -> Vec<Outcome> {
+/// Runs something on the host, in a thread that has `root` as its root directory.
+fn on_host<T: Send>(root: &Path, run: impl FnOnce(host::Host) -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let run = || {
-            let mut host = host::Host::enter(root);
-            ops.iter().map(|op| host.apply(op)).collect()
-        };
-        scope.spawn(run).join().expect("the host's side does not panic")
+        let thread = scope.spawn(|| run(host::Host::enter(root)));
+        thread.join().expect("the host's side does not panic")
     })
 }
 
-fn compare(start: Start, ops: &[Op]) {
+/// A directory of the host, and a volume with the same in it.
+fn set_up(start: Start) -> (tempfile::TempDir, Arc<Volume>) {
     testing::setup();
     // Memory, like ours: sizes of directories and the like are not the point.
     let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
@@ -83,7 +84,13 @@ fn compare(start: Start, ops: &[Op]) {
             Volume::overlay(image(&mkfs(root, &[])), limits()).expect("an image")
         }
     };
-    let expected = run_on_host(root, ops);
+    (directory, volume)
+}
+
+fn compare(start: Start, ops: &[Op]) {
+    let (directory, volume) = set_up(start);
+    let root = directory.path();
+    let expected: Vec<Outcome> = on_host(root, |mut host| ops.iter().map(|op| host.apply(op)).collect());
     let mut ours = ours::Ours::new(volume.clone());
     for (index, (op, expected)) in ops.iter().zip(&expected).enumerate() {
         let got = ours.apply(op);
@@ -133,18 +140,6 @@ fn assert_accounts(context: &crate::Context, volume: &Arc<Volume>, ops: &[Op]) {
     );
 }
 
-fn is_root() -> bool {
-    // SAFETY: always is.
-    unsafe { libc::geteuid() == 0 }
-}
-
-fn check(start: Start, ops: &[Op]) {
-    // Without root there is no chroot, and nothing to compare with.
-    if is_root() {
-        compare(start, ops);
-    }
-}
-
 /// `ORACLE_CASES` asks for more, for a thorough search.
 fn config() -> ProptestConfig {
     let cases = std::env::var("ORACLE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(500);
@@ -156,11 +151,21 @@ proptest! {
 
     #[test]
     fn tmpfs_does_what_linux_does(ops in prop::collection::vec(op::any_op(), 1..60)) {
-        check(Start::Empty, &ops);
+        compare(Start::Empty, &ops);
     }
 
     #[test]
     fn overlay_does_what_linux_does(ops in prop::collection::vec(op::any_op(), 1..60)) {
-        check(Start::Tree, &ops);
+        compare(Start::Tree, &ops);
+    }
+}
+
+proptest! {
+    // Each step waits for the clock.
+    #![proptest_config(ProptestConfig { cases: config().cases / 10, ..config() })]
+
+    #[test]
+    fn times_change_as_on_linux(ops in prop::collection::vec(op::any_op(), 1..40)) {
+        times::compare(&ops);
     }
 }
