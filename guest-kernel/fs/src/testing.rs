@@ -2,15 +2,17 @@
 //! trees, ours and the host's, which can be compared.
 
 use crate::erofs::Image;
+use crate::special::{Slot, SpecialFile, SpecialFiles};
 use crate::vfs::{Context, Follow, Location};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use ampoule_kbase::platform::Caller;
 use ampoule_kbase::{
-    DirEntry, Errno, FileType, OpenFile, Platform, Result, SliceSink, SliceSource, TimerId, TimerTarget,
-    WaitQueue, frames,
+    DirEntry, Errno, File, FileType, Mutex, OpenFile, Platform, Result, SliceSink, SliceSource, TimerId,
+    TimerTarget, WaitQueue, frames,
 };
 use core::cell::Cell;
 use std::alloc::{Layout, alloc_zeroed};
@@ -35,6 +37,7 @@ pub fn setup() {
     SETUP.call_once(|| {
         ampoule_kbase::platform::install(&TestPlatform);
         ampoule_kbase::testing::setup();
+        crate::install(&Drivers);
     });
 }
 
@@ -82,6 +85,31 @@ impl Platform for TestPlatform {
     fn log_bytes(&self, _bytes: &[u8]) {}
     fn log(&self, text: core::fmt::Arguments<'_>) {
         std::eprintln!("{text}");
+    }
+}
+
+/// Drivers that hand the place itself out, and remember what was asked.
+struct Drivers;
+
+impl SpecialFiles for Drivers {
+    fn open_fifo(&self, slot: &Slot, _flags: u32, place: &Arc<dyn File>) -> Result<SpecialFile> {
+        let count = slot.get_or_make(|| Arc::new(Mutex::new(0u32))).ok_or(Errno::EIO)?;
+        *count.lock() += 1;
+        let waits = *count.lock() == 1;
+        let complete = move || *count.lock() > 1;
+        let complete: Box<dyn Fn() -> bool + Send> = Box::new(complete);
+        Ok(SpecialFile { file: place.clone(), complete: waits.then_some(complete) })
+    }
+
+    fn open_char_device(&self, device: u64, _flags: u32, place: &Arc<dyn File>) -> Result<SpecialFile> {
+        if device == 0x501 { Ok(place.clone().into()) } else { Err(Errno::ENXIO) }
+    }
+
+    fn reopen(&self, open: &Arc<OpenFile>, _flags: u32) -> Result<SpecialFile> {
+        match FileType::from_mode(open.file.stat()?.mode) {
+            Some(FileType::Fifo) => Ok(open.file.clone().into()),
+            _ => Err(Errno::ENXIO),
+        }
     }
 }
 

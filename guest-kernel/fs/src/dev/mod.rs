@@ -2,6 +2,8 @@
 
 mod memory;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use memory::{Memory, MemoryDevice};
 

@@ -1,12 +1,11 @@
 //! Mounts, and paths through them; what the oracle covers is not repeated here.
 
 use super::{Context, Follow, Location, MountFlags, mountinfo_text, mounts_text};
-use crate::special::{Slot, SpecialFile, SpecialFiles};
 use crate::testing::{self, context, list, open, read_path, write_path};
 use crate::volume::{Limits, Volume};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, File};
+use ampoule_kbase::Errno;
 use linux_raw_sys::general::{
     MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, O_CREAT,
     O_RDONLY, O_RDWR,
@@ -228,38 +227,9 @@ fn statfs_tells_the_type_and_the_flags() {
     assert_eq!(mounted.mount().flags(), MountFlags::READ_ONLY | MountFlags::NO_DEVICES);
 }
 
-/// Drivers that hand the place itself out, and remember what was asked.
-struct Drivers;
-
-impl SpecialFiles for Drivers {
-    fn open_fifo(
-        &self,
-        slot: &Slot,
-        _flags: u32,
-        place: &Arc<dyn File>,
-    ) -> ampoule_kbase::Result<SpecialFile> {
-        let count = slot.get_or_make(|| Arc::new(ampoule_kbase::Mutex::new(0u32))).ok_or(Errno::EIO)?;
-        *count.lock() += 1;
-        let waits = *count.lock() == 1;
-        let complete = move || *count.lock() > 1;
-        let complete: alloc::boxed::Box<dyn Fn() -> bool + Send> = alloc::boxed::Box::new(complete);
-        Ok(SpecialFile { file: place.clone(), complete: waits.then_some(complete) })
-    }
-
-    fn open_char_device(
-        &self,
-        device: u64,
-        _flags: u32,
-        place: &Arc<dyn File>,
-    ) -> ampoule_kbase::Result<SpecialFile> {
-        if device == 0x501 { Ok(place.clone().into()) } else { Err(Errno::ENXIO) }
-    }
-}
-
 #[test]
 fn special_files_are_opened_by_their_drivers() {
     let context = root();
-    crate::install(&Drivers);
     context.mknod(&context.root, b"/fifo", 0o010_644, 0).expect("room");
     let first = context.open(&context.root, b"/fifo", O_RDONLY, 0).expect("a FIFO");
     let complete = first.complete.expect("it has to wait");
