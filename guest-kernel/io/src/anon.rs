@@ -39,3 +39,6 @@ pub fn stat(device: Device, ino: u64, file_type: Option<FileType>, permissions: 
         ..Stat::default()
     }
 }
+
+/// `st_dev` of `/dev/pts`.
+pub const DEVPTS: u64 = 24;
