@@ -96,7 +96,9 @@ impl Host {
             } else {
                 let page = core::slice::from_raw_parts_mut(at.cast::<u8>(), 4096);
                 let within = (offset - start) as usize;
-                let part = &mut page[within..4096.min(within + length)];
+                // Not behind the end of the file: what is left there shows up later on some systems, not on ours.
+                let end = (within + length).min((stat.st_size as u64 - start).min(4096) as usize);
+                let part = &mut page[within.min(end)..end];
                 if write {
                     part.copy_from_slice(&op::pattern(offset + 7, part.len()));
                 }

@@ -84,7 +84,8 @@ impl Ours {
         }
         let page = open.file.page(offset / 4096, write)?;
         let within = (offset % 4096) as usize;
-        let mut part = vec![0; length.min(4096 - within)];
+        let left = open.file.stat()?.size.saturating_sub(offset) as usize;
+        let mut part = vec![0; length.min(4096 - within).min(left)];
         if write {
             part = op::pattern(offset + 7, part.len());
             page.write(within, &part);

@@ -241,6 +241,10 @@ impl Inode for ProcNode {
         self.find(name)
     }
 
+    fn create(&self, _name: &[u8], node: &NewNode<'_>) -> Result<Arc<dyn Inode>> {
+        Err(if matches!(node.kind, Kind::Regular) { Errno::EACCES } else { Errno::EPERM })
+    }
+
     fn parent(&self) -> Option<Arc<dyn Inode>> {
         Some(self.with(self.parent_of()))
     }

@@ -28,8 +28,8 @@ bitflags::bitflags! {
 
 /// A mount point: a file of the mount that another one lies on.
 type Point = (Weak<Mount>, Arc<dyn Inode>);
-/// A mount on a file.
-type Child = (Arc<dyn Inode>, Arc<Mount>);
+/// A mount on a file, whose inode number comes first.
+type Child = (u64, Arc<dyn Inode>, Arc<Mount>);
 
 /// One mount of a file system, or of a part of it (a bind mount).
 pub struct Mount {
@@ -108,31 +108,31 @@ impl Mount {
     }
 
     /// The topmost mount on `inode` of this mount.
-    fn child_on(&self, inode: &dyn Inode) -> Option<Arc<Mount>> {
+    pub(super) fn child_on(&self, inode: &dyn Inode) -> Option<Arc<Mount>> {
         let children = self.children.lock();
         if children.is_empty() {
             return None;
         }
         let ino = inode.ino();
-        children.iter().rev().find(|(at, _)| at.ino() == ino).map(|(_, mount)| mount.clone())
+        children.iter().rev().find(|(at, ..)| *at == ino).map(|(.., mount)| mount.clone())
     }
 
     /// All mounts on this one, oldest first.
     pub(super) fn children(&self) -> Vec<Arc<Mount>> {
-        self.children.lock().iter().map(|(_, mount)| mount.clone()).collect()
+        self.children.lock().iter().map(|(.., mount)| mount.clone()).collect()
     }
 
     /// Hangs `mount` on `place`.
     pub(super) fn attach(mount: Arc<Mount>, place: &Location) {
         *mount.at.lock() = Some((Arc::downgrade(&place.mount), place.inode.clone()));
-        place.mount.children.lock().push((place.inode.clone(), mount));
+        place.mount.children.lock().push((place.inode.ino(), place.inode.clone(), mount));
     }
 
     /// Takes this mount out of the tree.
     pub(super) fn detach(self: &Arc<Self>) {
         let at = self.at.lock().take();
         if let Some(parent) = at.and_then(|(parent, _)| parent.upgrade()) {
-            parent.children.lock().retain(|(_, mount)| !Arc::ptr_eq(mount, self));
+            parent.children.lock().retain(|(.., mount)| !Arc::ptr_eq(mount, self));
         }
     }
 

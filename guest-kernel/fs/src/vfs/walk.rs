@@ -1,7 +1,8 @@
 //! `path_resolution(7)`: from a path to a [`Location`], or to the directory of its last component.
 
-use super::{Access, Context, Credentials, Location, MountFlags, Target};
+use super::{Access, Attributes, Context, Credentials, Inode, Location, MountFlags, Target};
 use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{Errno, FileType, Result};
 use core::ops::Range;
@@ -69,6 +70,8 @@ pub(super) struct Walk<'a> {
     pub(super) credentials: Credentials,
     /// Where it is now.
     pub(super) at: Location,
+    /// Its attributes, if they are known already.
+    attributes: Option<Attributes>,
     text: Text<'a>,
     /// Paths whose symbolic link is being followed; none of them is exhausted.
     outer: Vec<Text<'a>>,
@@ -91,6 +94,7 @@ impl<'a> Walk<'a> {
             context,
             credentials: Credentials::current(),
             at: if path.starts_with(b"/") { context.root.clone() } else { base.clone() },
+            attributes: None,
             text: Text { bytes: Cow::Borrowed(path), at: 0 },
             outer: Vec::new(),
             links: 0,
@@ -126,11 +130,10 @@ impl<'a> Walk<'a> {
                     return Ok(Last::Name);
                 }
                 (b".", false) => {}
-                (b"..", false) => self.at = self.at.parent(&self.context.root)?,
+                (b"..", false) => self.go_to(self.at.parent(&self.context.root)?),
                 (_, false) => {
                     self.name = name;
-                    let child = self.child()?;
-                    self.enter(child)?;
+                    self.enter()?;
                 }
             }
         }
@@ -143,11 +146,15 @@ impl<'a> Walk<'a> {
 
     /// The entry itself, even if something is mounted on it.
     pub(super) fn child_uncovered(&self) -> Result<Location> {
+        Ok(self.at.with(self.lookup()?))
+    }
+
+    fn lookup(&self) -> Result<Arc<dyn Inode>> {
         let name = self.name();
         if name.len() > NAME_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        Ok(self.at.with(self.at.inode.lookup(name)?))
+        self.at.inode.lookup(name)
     }
 
     /// Follows a symbolic link that was found in the directory that was reached: to its target, or to the point where
@@ -158,11 +165,11 @@ impl<'a> Walk<'a> {
             return Err(Errno::ELOOP);
         }
         match link.inode.target()? {
-            Target::Jump(location) => self.at = location,
+            Target::Jump(location) => self.go_to(location),
             Target::Path(path) if path.is_empty() => return Err(Errno::ENOENT),
             Target::Path(path) => {
                 if path.starts_with(b"/") {
-                    self.at = self.context.root.clone();
+                    self.go_to(self.context.root.clone());
                 }
                 let text = Text { bytes: Cow::Owned(path), at: 0 };
                 let outer = core::mem::replace(&mut self.text, text);
@@ -174,16 +181,30 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn enter(&mut self, child: Location) -> Result<()> {
-        if child.attributes().file_type() == FileType::Symlink {
-            return self.follow(&child);
+    fn go_to(&mut self, location: Location) {
+        self.at = location;
+        self.attributes = None;
+    }
+
+    /// Goes to the entry called [`name`](Self::name), or to where it leads.
+    fn enter(&mut self) -> Result<()> {
+        let inode = self.lookup()?;
+        let attributes = inode.attributes();
+        if attributes.file_type() == FileType::Symlink {
+            let link = self.at.with(inode);
+            return self.follow(&link);
         }
-        self.at = child;
+        if self.at.mount.child_on(&*inode).is_some() {
+            self.go_to(self.at.with(inode).covered());
+        } else {
+            self.at.inode = inode;
+            self.attributes = Some(attributes);
+        }
         Ok(())
     }
 
-    fn check_search(&self) -> Result<()> {
-        let attributes = self.at.attributes();
+    fn check_search(&mut self) -> Result<()> {
+        let attributes = self.attributes.take().unwrap_or_else(|| self.at.attributes());
         if !attributes.is_directory() {
             return Err(Errno::ENOTDIR);
         }
@@ -193,7 +214,7 @@ impl<'a> Walk<'a> {
     /// Goes to a last component that is not a name.
     pub(super) fn finish_dots(&mut self, last: Last) -> Result<()> {
         if last == Last::DotDot {
-            self.at = self.at.parent(&self.context.root)?;
+            self.go_to(self.at.parent(&self.context.root)?);
         }
         Ok(())
     }
@@ -209,7 +230,7 @@ impl<'a> Walk<'a> {
             let child = self.child()?;
             let is_link = child.attributes().file_type() == FileType::Symlink;
             if !is_link || (follow == Follow::Never && !self.wants_directory) {
-                self.at = child;
+                self.go_to(child);
                 break;
             }
             self.follow(&child)?;

@@ -27,7 +27,11 @@ const COLLISION_BITS: u32 = 12;
 
 /// Entries by key: the name's hash (40 bits), then a number.
 #[derive(Default)]
-pub(super) struct Entries(BTreeMap<u64, Entry>);
+pub(super) struct Entries {
+    by_key: BTreeMap<u64, Entry>,
+    /// Two names had the same hash at some time: there may be entries with a number other than 0.
+    collided: bool,
+}
 
 /// FNV-1a, folded to 40 bits.
 fn hash(name: &[u8]) -> u64 {
@@ -41,54 +45,63 @@ impl Entries {
     /// The entry of a name.
     pub fn find(&self, name: &[u8]) -> Option<(u64, &Entry)> {
         let first = hash(name) << COLLISION_BITS;
+        match self.by_key.get(&first) {
+            Some(entry) if &*entry.name == name => return Some((first, entry)),
+            _ if !self.collided => return None,
+            _ => {}
+        }
         let last = first | ((1 << COLLISION_BITS) - 1);
-        self.0.range(first..=last).find(|(_, entry)| &*entry.name == name).map(|(key, entry)| (*key, entry))
+        self.by_key
+            .range(first..=last)
+            .find(|(_, entry)| &*entry.name == name)
+            .map(|(key, entry)| (*key, entry))
     }
 
     /// The entry with a key.
     pub fn get(&self, key: u64) -> Option<&Entry> {
-        self.0.get(&key)
+        self.by_key.get(&key)
     }
 
     /// Sets what a name stands for, and returns the key and what it was.
     pub fn set(&mut self, name: &[u8], what: What) -> Result<(u64, Option<What>)> {
         if let Some((key, _)) = self.find(name) {
-            let old = self.0.get_mut(&key).map(|entry| core::mem::replace(&mut entry.what, what));
+            let old = self.by_key.get_mut(&key).map(|entry| core::mem::replace(&mut entry.what, what));
             return Ok((key, old));
         }
         let first = hash(name) << COLLISION_BITS;
-        let free = (first..first + (1 << COLLISION_BITS)).find(|key| !self.0.contains_key(key));
+        let free = (first..first + (1 << COLLISION_BITS)).find(|key| !self.by_key.contains_key(key));
         let key = free.ok_or(Errno::ENOSPC)?;
-        self.0.insert(key, Entry { name: name.into(), what });
+        self.collided |= key != first;
+        self.by_key.insert(key, Entry { name: name.into(), what });
         Ok((key, None))
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, key: u64) -> Option<Entry> {
-        self.0.remove(&key)
+        self.by_key.remove(&key)
     }
 
     /// The entry with this key, or the next one.
     pub fn next(&self, key: u64) -> Option<(u64, &Entry)> {
-        self.0.range(key..).next().map(|(key, entry)| (*key, entry))
+        self.by_key.range(key..).next().map(|(key, entry)| (*key, entry))
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_key.is_empty()
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.by_key.len()
     }
 
     /// Whether there is an entry that is not a whiteout.
     pub fn has_nodes(&self) -> bool {
-        self.0.values().any(|entry| !matches!(entry.what, What::Whiteout))
+        self.by_key.values().any(|entry| !matches!(entry.what, What::Whiteout))
     }
 
     /// All nodes, for taking the tree apart.
     pub fn into_nodes(self) -> impl Iterator<Item = Arc<Node>> {
-        self.0.into_values().filter_map(|entry| match entry.what {
+        self.by_key.into_values().filter_map(|entry| match entry.what {
             What::InPlace(node) | What::Own(node) => Some(node),
             What::Whiteout => None,
         })
@@ -102,5 +115,41 @@ impl What {
             What::InPlace(node) | What::Own(node) => Some(node),
             What::Whiteout => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    /// Names with the same hash, found by trying.
+    fn colliding() -> (Vec<u8>, Vec<u8>) {
+        let mut seen = BTreeMap::new();
+        for i in 0u64.. {
+            let name = format!("{i}").into_bytes();
+            if let Some(other) = seen.insert(hash(&name), name.clone()) {
+                return (other, name);
+            }
+        }
+        unreachable!("there are more names than hashes")
+    }
+
+    #[test]
+    fn names_with_the_same_hash_are_told_apart() {
+        let (one, other) = colliding();
+        let mut entries = Entries::default();
+        let (one_key, _) = entries.set(&one, What::Whiteout).expect("room");
+        assert!(entries.find(&other).is_none());
+        let (other_key, _) = entries.set(&other, What::Whiteout).expect("room");
+        assert_eq!(other_key, one_key + 1);
+        assert_eq!(entries.find(&other).map(|(key, _)| key), Some(other_key));
+        entries.remove(one_key);
+        assert_eq!(entries.find(&other).map(|(key, _)| key), Some(other_key), "the first one is gone");
+        assert!(entries.find(&one).is_none());
+        assert_eq!(entries.set(&one, What::Whiteout).expect("room").0, one_key);
+        assert_eq!(entries.set(&other, What::Whiteout).expect("there").0, other_key);
+        assert_eq!(entries.len(), 2);
     }
 }
