@@ -1,7 +1,7 @@
 //! The kernel as the file systems, sockets and drivers see it.
 
 use crate::signal::{self, SignalInfo, bit};
-use crate::task::{self, sched};
+use crate::task::{self, process, sched};
 use crate::time::{clock, timers};
 use crate::{log, random};
 use alloc::sync::Arc;
@@ -52,6 +52,18 @@ impl Platform for Kernel {
 
     fn signal_group(&self, pgid: u32, signo: u32) {
         signal::send_to_group(pgid, SignalInfo::kernel(signo));
+    }
+
+    fn signal_process(&self, pid: u32, signo: u32) {
+        if let Some(process) = process::find(pid) {
+            signal::send_to_process(&process, SignalInfo::kernel(signo));
+        }
+    }
+
+    fn group_session(&self, pgid: u32) -> Option<u32> {
+        // As Linux: the number of a process that leads no group will do.
+        let member = process::group(pgid).first().cloned().or_else(|| process::find(pgid))?;
+        Some(member.sid.load(Ordering::Relaxed))
     }
 
     fn signal_caller(&self, signo: u32) {

@@ -6,8 +6,11 @@ use crate::syscall::handle;
 use crate::task::{current, sched};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use ampoule_kbase::{Errno, File, FileType, OpenFile, Result};
-use ampoule_kfs::dev::{pts_number, split_device_number};
+use alloc::vec::Vec;
+use ampoule_kbase::{
+    Errno, Events, File, FileType, OpenFile, Result, Sink, Source, Stat, UserMemory, WaitQueue,
+};
+use ampoule_kfs::dev::{self, pts_number, split_device_number};
 use ampoule_kfs::special::SpecialFile;
 use ampoule_kfs::vfs::{Access, Credentials, Follow};
 use ampoule_kfs::{Slot, SpecialFiles};
@@ -16,6 +19,8 @@ use ampoule_kio::event::{self, Signals};
 use ampoule_kio::pipe::{Fifo, Opening, PipeEnd};
 use ampoule_kio::tty;
 use ampoule_kio::unix::{self, Binding, Names};
+use core::any::Any;
+use linux_raw_sys::ioctl::TIOCGPTN;
 
 struct Kernel;
 
@@ -44,7 +49,7 @@ impl SpecialFiles for Kernel {
         let file = match split_device_number(device) {
             (5, 0) => tty::open_controlling(flags)?,
             (5, 1) => Console::new(),
-            (5, 2) => tty::open_master(flags)?,
+            (5, 2) => Master::open(flags)?,
             _ => tty::open_slave(pts_number(device)?, flags)?,
         };
         Ok(file.into())
@@ -55,6 +60,67 @@ impl SpecialFiles for Kernel {
             Some(end) => Ok(opened(end.reopen(flags)?)),
             None => Err(Errno::ENXIO),
         }
+    }
+}
+
+/// The master of a pseudo-terminal: while it is open, the slave is in `/dev/pts`.
+struct Master {
+    file: Arc<dyn File>,
+    number: u32,
+}
+
+impl Master {
+    fn open(flags: u32) -> Result<Arc<dyn File>> {
+        let file = tty::open_master(flags)?;
+        let number = handle::ask(&*file, TIOCGPTN)?;
+        let slave = tty::slave_stat(number)?;
+        dev::add_pts(number, slave.uid, slave.gid, slave.mode & 0o777)?;
+        Ok(Arc::new(Self { file, number }))
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        dev::remove_pts(self.number);
+    }
+}
+
+impl File for Master {
+    fn read(&self, offset: u64, sink: &mut dyn Sink) -> Result<usize> {
+        self.file.read(offset, sink)
+    }
+
+    fn write(&self, offset: u64, source: &mut dyn Source) -> Result<usize> {
+        self.file.write(offset, source)
+    }
+
+    fn poll(&self) -> Events {
+        self.file.poll()
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        self.file.wait_queue()
+    }
+
+    fn ioctl(&self, command: u32, argument: u64, memory: &dyn UserMemory) -> Result<u64> {
+        self.file.ioctl(command, argument, memory)
+    }
+
+    fn stat(&self) -> Result<Stat> {
+        self.file.stat()
+    }
+
+    fn set_status_flags(&self, flags: u32) {
+        self.file.set_status_flags(flags);
+    }
+
+    fn proc_name(&self) -> Vec<u8> {
+        self.file.proc_name()
+    }
+
+    /// What it stands for, so that its slave can be opened by it.
+    fn as_any(&self) -> &dyn Any {
+        self.file.as_any()
     }
 }
 

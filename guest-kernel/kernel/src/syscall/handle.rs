@@ -4,8 +4,9 @@ use crate::mm::user;
 use crate::task::current;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, OpenFile, Result};
+use ampoule_kbase::{Errno, File, OpenFile, Result, UserMemory};
 use ampoule_kfs::{Context, Location, location};
+use core::cell::Cell;
 use linux_raw_sys::general::AT_FDCWD;
 
 /// What a descriptor names, for work on its contents: one opened with `O_PATH` is as good as closed.
@@ -80,4 +81,26 @@ pub fn only(flags: u64, allowed: u32) -> Result<u32> {
 /// A file offset or length: not negative.
 pub fn offset(value: u64) -> Result<u64> {
     if value > i64::MAX as u64 { Err(Errno::EINVAL) } else { Ok(value) }
+}
+
+/// Takes the answer of an `ioctl` that the kernel asks itself.
+#[derive(Default)]
+struct Answer(Cell<u32>);
+
+impl UserMemory for Answer {
+    fn read_bytes(&self, _from: u64, _to: &mut [u8]) -> Result<()> {
+        Err(Errno::EFAULT)
+    }
+
+    fn write_bytes(&self, _to: u64, from: &[u8]) -> Result<()> {
+        self.0.set(from.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)));
+        Ok(())
+    }
+}
+
+/// Asks a file for a number, by an `ioctl` that gives one.
+pub fn ask(file: &dyn File, command: u32) -> Result<u32> {
+    let answer = Answer::default();
+    file.ioctl(command, 0, &answer)?;
+    Ok(answer.0.get())
 }

@@ -1,16 +1,15 @@
 //! Transfers between pipes and other files: `splice`, `vmsplice`. Bytes are copied; what makes these calls useful here is
 //! that one call moves what would take two.
 
-use super::handle::{offset as checked_offset, only, usable};
+use super::handle::{ask, offset as checked_offset, only, usable};
 use super::transfer::{self, Mode};
 use super::{Args, Call, call};
 use crate::mm::buffers::{Mark, Replay};
 use crate::mm::user::{self, UserBuffers};
 use crate::task::sched;
 use alloc::vec;
-use ampoule_kbase::{Errno, Events, OpenFile, PAGE_SIZE, Result, SliceSink, SliceSource, Source, UserMemory};
+use ampoule_kbase::{Errno, Events, OpenFile, PAGE_SIZE, Result, SliceSink, SliceSource, Source};
 use ampoule_kio::pipe::PipeEnd;
-use core::cell::Cell;
 use linux_raw_sys::general as linux;
 use linux_raw_sys::general::{SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK};
 use linux_raw_sys::ioctl::FIONREAD;
@@ -23,26 +22,9 @@ pub const CALLS: &[Call] = &[
 
 const FLAGS: u32 = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
 
-/// Takes the answer of `FIONREAD`.
-#[derive(Default)]
-struct Answer(Cell<u32>);
-
-impl UserMemory for Answer {
-    fn read_bytes(&self, _from: u64, _to: &mut [u8]) -> Result<()> {
-        Err(Errno::EFAULT)
-    }
-
-    fn write_bytes(&self, _to: u64, from: &[u8]) -> Result<()> {
-        self.0.set(from.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)));
-        Ok(())
-    }
-}
-
 /// Bytes that wait in a pipe.
 fn waiting(pipe: &OpenFile) -> Result<usize> {
-    let answer = Answer::default();
-    pipe.file.ioctl(FIONREAD, 0, &answer)?;
-    Ok(answer.0.get() as usize)
+    Ok(ask(&*pipe.file, FIONREAD)? as usize)
 }
 
 /// The first bytes of a pipe as what is written to another file: nothing is lost where that one takes less.
