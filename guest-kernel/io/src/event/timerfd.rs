@@ -68,14 +68,12 @@ impl State {
     /// Counts what a periodic timer has missed since it expired, and sets its next time.
     fn catch_up(&mut self) {
         let (Some(next), true) = (self.next, self.expired) else { return };
-        if self.interval == 0 {
-            self.next = None;
-        } else {
-            let missed = now().saturating_sub(next).max(0) as u64 / self.interval;
+        let late = now().saturating_sub(next).max(0) as u64;
+        self.next = late.checked_div(self.interval).map(|missed| {
             self.ticks = self.ticks.saturating_add(missed);
             let step = self.interval.saturating_mul(missed + 1);
-            self.next = Some(next.saturating_add_unsigned(step));
-        }
+            next.saturating_add_unsigned(step)
+        });
         self.expired = false;
     }
 

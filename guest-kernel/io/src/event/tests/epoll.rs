@@ -140,7 +140,7 @@ impl World {
         let (object, other) = &self.objects[index];
         // Sockets write to both sides in turn, in amounts that never fill them.
         let (ours, theirs) = match other {
-            Other::Pipe(ours, theirs) if index % 4 == 0 || (index % 4 == 3 && count % 2 == 1) => {
+            Other::Pipe(ours, theirs) if index.is_multiple_of(4) || (index % 4 == 3 && count % 2 == 1) => {
                 (ours, theirs)
             }
             _ => (&object.ours.file, &object.theirs),
