@@ -1,6 +1,5 @@
 //! The guest's CPUID: what KVM supports here, for a single vCPU.
 
-use crate::error::Error;
 use kvm_bindings::{CpuId, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::{Cap, Kvm};
 
@@ -11,9 +10,8 @@ const HYPERVISOR: u32 = 1 << 31;
 
 /// What KVM supports, made consistent for one vCPU whose APIC id is 0. Takes a third of a millisecond where CPUID
 /// itself traps.
-pub fn for_one_vcpu(kvm: &Kvm) -> Result<CpuId, Error> {
-    let mut cpuid =
-        kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(Error::kvm("list CPUID leaves"))?;
+pub fn for_one_vcpu(kvm: &Kvm) -> Result<CpuId, kvm_ioctls::Error> {
+    let mut cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)?;
     let deadline = kvm.check_extension(Cap::TscDeadlineTimer);
     for entry in cpuid.as_mut_slice() {
         adapt(entry, deadline);

@@ -2,8 +2,9 @@
 
 use crate::error::Error;
 use ampoule_vmm_api::{FileSlice, ValidVmConfig};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::fcntl_getfd;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// A range of an open file.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +62,18 @@ impl Descriptors {
                 .collect::<Result<_, Error>>()?,
         })
     }
+}
+
+/// Makes sure that nothing of ours gets the number of a standard stream that the parent has closed, lest messages go there.
+pub fn occupy_standard_streams() -> Result<(), Error> {
+    for number in 0..=2 {
+        if borrow("standard stream", number).is_err() {
+            // The lowest free number, which is this one.
+            let filler = eventfd(0, EventfdFlags::empty()).map_err(Error::host("create an eventfd"))?;
+            let _ = filler.into_raw_fd();
+        }
+    }
+    Ok(())
 }
 
 fn slice(what: &str, slice: &FileSlice) -> Result<Slice, Error> {

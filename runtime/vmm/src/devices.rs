@@ -14,7 +14,6 @@ use ampoule_devices::queue::QueueError;
 use ampoule_devices::vsock::{self, Vsock, VsockArgs, Work};
 use ampoule_vmm_api::GUEST_CID;
 use kvm_ioctls::VmFd;
-use std::rc::Rc;
 use std::sync::Arc;
 use vm_memory::GuestMemoryMmap;
 
@@ -55,7 +54,7 @@ impl Devices {
         descriptors: &mut Descriptors,
         interrupts: Vec<Msi>,
         memory: GuestMemoryMmap,
-        poller: Rc<Poller>,
+        poller: Arc<Poller>,
     ) -> Result<Self, Error> {
         let args = VsockArgs {
             guest_cid: GUEST_CID,

@@ -1,28 +1,30 @@
-//! Puts a VM together and starts it.
+//! Puts a VM together and runs it.
 //!
 //! The order is that of the least time: memory slots before anything that KVM hangs on its I/O buses (else each slot
-//! waits milliseconds for SRCU), and everything that the vCPU thread can do meanwhile there.
+//! waits milliseconds for SRCU), and the slow question for the CPUID to the other thread.
 
 use crate::boot::{self, Cmdline, Kernel};
 use crate::bus::{Accelerated, Bus};
 use crate::clock::monotonic_ns;
 use crate::descriptors::Descriptors;
-use crate::devices::{self, Devices};
+use crate::device_thread::{DeviceThread, Service};
+use crate::devices;
+use crate::ending::Ending;
 use crate::error::Error;
 use crate::layout::ABOVE_4G;
 use crate::memory::{Images, Ram};
+use crate::report::Report;
 use crate::shared::Shared;
-use crate::vcpu::{Start, VcpuThread};
-use ampoule_devices::poller::Poller;
-use ampoule_vmm_api::{Timings, VmConfig};
+use crate::vcpu::Vcpu;
+use ampoule_vmm_api::VmConfig;
 use kvm_bindings::{
     KVM_API_VERSION, KVM_CAP_SPLIT_IRQCHIP, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Kvm, VmFd};
 use libc::{EFD_CLOEXEC, EFD_NONBLOCK};
+use nix::sys::signalfd::SignalFd;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd};
-use std::rc::Rc;
 use std::sync::Arc;
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 use vmm_sys_util::eventfd::EventFd;
@@ -30,52 +32,70 @@ use vmm_sys_util::eventfd::EventFd;
 /// Pins of the I/O APIC that is not there: how many interrupt routes KVM is to reserve.
 const IRQ_ROUTES: u64 = 24;
 
-/// A VM that runs.
+/// A VM that is ready to run, on the thread that made it.
 pub struct Machine {
-    /// What the device thread shares with the vCPU thread.
-    pub shared: Arc<Shared>,
-    /// The devices.
-    pub devices: Devices,
-    /// Waits for the host's sockets.
-    pub poller: Rc<Poller>,
-    /// Rung by the guest's notifications, once there are many.
-    pub doorbell: Arc<EventFd>,
+    vcpu: Vcpu,
+    ram: Ram,
+    shared: Arc<Shared>,
 }
 
-/// Creates the VM and lets it run. Takes the sockets out of `descriptors`.
-pub fn start(
+/// Puts the VM together, and hands everything but the vCPU to the device thread. Gives the VM, and what is to be
+/// called when it has run. On failure, the report is the caller's to write.
+pub fn build(
     config: &VmConfig,
-    descriptors: &mut Descriptors,
-    mut timings: Timings,
-) -> Result<Machine, Error> {
+    descriptors: Descriptors,
+    signals: SignalFd,
+    report: &mut Report,
+) -> Result<(Machine, impl FnOnce() + use<>), Error> {
+    let mut timings = report.timings();
     let kvm = Arc::new(open_kvm(descriptors.kvm)?);
     timings.kvm_opened = Some(monotonic_ns());
-    let vcpu = VcpuThread::spawn(Arc::clone(&kvm))?;
+    let device_thread = DeviceThread::spawn(Arc::clone(&kvm))?;
     let vm = Arc::new(create_vm(&kvm)?);
     timings.vm_created = Some(monotonic_ns());
-    vcpu.create_vcpu(Arc::clone(&vm));
 
     let ram = Ram::new(u64::from(config.memory_mib) << 20)?;
     let images = Images::map(&descriptors.images, ram.end())?;
+    let entry = load(config, &descriptors, &ram, &images)?;
+    timings.kernel_loaded = Some(monotonic_ns());
     map_memory(&vm, &ram, &images)?;
     timings.memory_mapped = Some(monotonic_ns());
 
-    let kernel = Kernel::read(&descriptors.kernel, ram.low_end())?;
-    kernel.load(&descriptors.kernel, &ram)?;
-    boot::write_boot_data(&ram, &images, &Cmdline::new(1 + images.list().len(), &config.cmdline))?;
-    timings.kernel_loaded = Some(monotonic_ns());
-
+    let vcpu = Vcpu::create(&vm)?;
+    vcpu.configure(device_thread.cpuid(&kvm)?, entry)?;
     let interrupts = devices::interrupts(&vm, &images);
-    let transports = devices::transports(&interrupts, &images);
-    let poller = Rc::new(Poller::new().map_err(Error::host("create an epoll"))?);
-    let devices = Devices::new(descriptors, interrupts, ram.memory().clone(), Rc::clone(&poller))?;
     let doorbell =
         Arc::new(EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::io("create an eventfd"))?);
     let accelerated = Accelerated { vm, doorbell: Arc::clone(&doorbell) };
+    let transports = devices::transports(&interrupts, &images);
     let bus = Bus::new(vcpu.ring()?, ram.memory().clone(), transports, accelerated);
     let shared = Arc::new(Shared::new(bus, timings)?);
-    vcpu.start(Start { entry: kernel.entry, ram, shared: Arc::clone(&shared) });
-    Ok(Machine { shared, devices, poller, doorbell })
+    let service = Service {
+        shared: Arc::clone(&shared),
+        descriptors,
+        signals,
+        interrupts,
+        memory: ram.memory().clone(),
+        doorbell,
+        report: report.hand_over(&shared),
+    };
+    Ok((Machine { vcpu, ram, shared }, device_thread.serve(service)))
+}
+
+impl Machine {
+    /// Runs the guest until it ends.
+    pub fn run(self) {
+        let ending = self.vcpu.run(&self.ram, &self.shared).unwrap_or_else(Ending::from);
+        self.shared.end(ending);
+    }
+}
+
+/// Loads the kernel and all that it finds in memory. Gives its entry point.
+fn load(config: &VmConfig, descriptors: &Descriptors, ram: &Ram, images: &Images) -> Result<u64, Error> {
+    let kernel = Kernel::read(&descriptors.kernel, ram.low_end())?;
+    kernel.load(&descriptors.kernel, ram)?;
+    boot::write_boot_data(ram, images, &Cmdline::new(1 + images.list().len(), &config.cmdline))?;
+    Ok(kernel.entry)
 }
 
 fn open_kvm(given: Option<BorrowedFd<'_>>) -> Result<Kvm, Error> {
@@ -135,7 +155,7 @@ fn map_memory(vm: &VmFd, ram: &Ram, images: &Images) -> Result<(), Error> {
         });
     }
     for (number, slot) in (0..).zip(slots) {
-        // SAFETY: the range is mapped until the process ends: the vCPU thread holds a clone of `ram`, images are never
+        // SAFETY: the range is mapped until the process ends: the vCPU holds `ram` as long as it runs, images are never
         // unmapped, and nothing but RAM is writable.
         unsafe { vm.set_user_memory_region(kvm_userspace_memory_region { slot: number, ..slot }) }
             .map_err(Error::kvm("map the guest's memory"))?;

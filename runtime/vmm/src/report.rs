@@ -8,6 +8,7 @@ use crate::output::write_until;
 use crate::shared::Shared;
 use ampoule_vmm_api::{Timings, VmStatus};
 use nix::sys::resource::{UsageWho, getrusage};
+use std::io::Write;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,9 +35,9 @@ impl Report {
         Ok(())
     }
 
-    /// The VM whose times and log are to be reported.
-    pub fn set_shared(&mut self, shared: Arc<Shared>) {
-        self.shared = Some(shared);
+    /// The report of a VM that is about to run, for the thread that sees its end.
+    pub fn hand_over(&self, shared: &Arc<Shared>) -> Self {
+        Self { shared: Some(Arc::clone(shared)), ..*self }
     }
 
     /// The times up to now.
@@ -56,7 +57,10 @@ impl Report {
         };
         match self.status_fd {
             Some(fd) => write_until(fd, &status.to_json(), Instant::now() + PATIENCE),
-            None if ending.reason.exit_code() != 0 => eprintln!("ampoule-vmm: {}", ending.message),
+            None if ending.reason.exit_code() != 0 => {
+                // Nobody may be there to read it.
+                let _ = writeln!(std::io::stderr(), "ampoule-vmm: {}", ending.message);
+            }
             None => {}
         }
         ending.reason.exit_code()

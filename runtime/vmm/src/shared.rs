@@ -1,7 +1,6 @@
 //! What the vCPU thread and the device thread share.
 //!
-//! The device thread is the process's first thread; it owns all I/O. The vCPU thread runs the guest and handles its
-//! exits. They meet in the [`Bus`], whose lock nobody holds during I/O or a `KVM_RUN`, and nowhere else.
+//! The device thread owns all I/O. The vCPU thread runs the guest and handles its exits. They meet in the [`Bus`], whose lock nobody holds during I/O or a `KVM_RUN`, and nowhere else.
 
 use crate::bus::Bus;
 use crate::clock::monotonic_ns;

@@ -92,8 +92,8 @@ fn times_are_in_order() {
         timings.process_start,
         timings.kvm_opened,
         timings.vm_created,
-        timings.memory_mapped,
         timings.kernel_loaded,
+        timings.memory_mapped,
         timings.vcpu_ready,
         timings.end,
     ];

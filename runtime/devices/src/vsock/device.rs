@@ -10,7 +10,7 @@ use crate::poller::{Event, Poller};
 use crate::queue::{QueueError, Virtqueue};
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::sync::Arc;
 use vm_memory::GuestMemoryMmap;
 
 /// Most packets of each direction handled before the owner may look at something else.
@@ -33,7 +33,7 @@ pub struct VsockArgs {
 /// The virtio socket device.
 pub struct Vsock<I> {
     pub(super) guest_cid: u64,
-    pub(super) poller: Rc<Poller>,
+    pub(super) poller: Arc<Poller>,
     interrupt: I,
     pub(super) running: Option<Running>,
     pub(super) hosts: Hosts,
@@ -63,7 +63,7 @@ pub enum Work {
 
 impl<I: Interrupt> Vsock<I> {
     /// A device whose driver is not there yet.
-    pub fn new(args: VsockArgs, poller: Rc<Poller>, interrupt: I) -> rustix::io::Result<Self> {
+    pub fn new(args: VsockArgs, poller: Arc<Poller>, interrupt: I) -> rustix::io::Result<Self> {
         let hosts = Hosts::new(args.ports, args.listener);
         hosts.watch(&poller)?;
         Ok(Self {

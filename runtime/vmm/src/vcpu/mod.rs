@@ -1,33 +1,54 @@
-//! The vCPU: its creation, and the thread that runs it.
+//! The vCPU: its creation, and the loop that runs it.
 
 mod crash;
 mod run;
-mod thread;
 
-pub use thread::{Start, VcpuThread};
-
-use crate::boot::{initial_regs, initial_sregs};
+use crate::boot::{Cmdline, initial_regs, initial_sregs};
+use crate::bus::Ring;
+use crate::descriptors::lend;
+use crate::ending::Ending;
 use crate::error::Error;
+use crate::memory::Ram;
+use crate::shared::Shared;
 use kvm_bindings::{CpuId, Msrs, kvm_msr_entry};
 use kvm_ioctls::{VcpuFd, VmFd};
 
 /// `IA32_MTRR_DEF_TYPE`: enabled, write-back. KVM starts with everything uncached, at which Linux wonders.
 const MTRR_DEF_TYPE: kvm_msr_entry = kvm_msr_entry { index: 0x2ff, reserved: 0, data: 0xc06 };
 
-/// Creates the only vCPU of a VM.
-fn create(vm: &VmFd, cpuid: &CpuId) -> Result<VcpuFd, Error> {
-    let vcpu = vm.create_vcpu(0).map_err(Error::kvm("create a vCPU"))?;
-    vcpu.set_cpuid2(cpuid).map_err(Error::kvm("set the vCPU's CPUID"))?;
-    let sregs = vcpu.get_sregs().map_err(Error::kvm("read the vCPU's registers"))?;
-    vcpu.set_sregs(&initial_sregs(sregs)).map_err(Error::kvm("set the vCPU's special registers"))?;
-    if let Ok(msrs) = Msrs::from_entries(&[MTRR_DEF_TYPE]) {
-        // Not every KVM has it, and our guests do not need it.
-        let _ = vcpu.set_msrs(&msrs);
-    }
-    Ok(vcpu)
-}
+/// The only vCPU of a VM. It belongs to one thread: KVM takes its time when another one runs it.
+pub struct Vcpu(VcpuFd);
 
-/// Lets the vCPU start at the kernel's entry.
-fn enter_at(vcpu: &VcpuFd, entry: u64) -> Result<(), Error> {
-    vcpu.set_regs(&initial_regs(entry)).map_err(Error::kvm("set the vCPU's registers"))
+impl Vcpu {
+    /// A vCPU after a reset.
+    pub fn create(vm: &VmFd) -> Result<Self, Error> {
+        vm.create_vcpu(0).map(Self).map_err(Error::kvm("create a vCPU"))
+    }
+
+    /// Its ring of coalesced stores.
+    pub fn ring(&self) -> Result<Ring, Error> {
+        Ring::map(lend(&self.0))
+    }
+
+    /// Puts it into the state of the kernel's entry, at this address.
+    pub fn configure(&self, cpuid: &CpuId, entry: u64) -> Result<(), Error> {
+        let vcpu = &self.0;
+        vcpu.set_cpuid2(cpuid).map_err(Error::kvm("set the vCPU's CPUID"))?;
+        let sregs = vcpu.get_sregs().map_err(Error::kvm("read the vCPU's registers"))?;
+        vcpu.set_sregs(&initial_sregs(sregs)).map_err(Error::kvm("set the vCPU's special registers"))?;
+        vcpu.set_regs(&initial_regs(entry)).map_err(Error::kvm("set the vCPU's registers"))?;
+        if let Ok(msrs) = Msrs::from_entries(&[MTRR_DEF_TYPE]) {
+            // Not every KVM has it, and our guests do not need it.
+            let _ = vcpu.set_msrs(&msrs);
+        }
+        Ok(())
+    }
+
+    /// Runs the guest until it ends. Its boot data must be in RAM, but for the clocks.
+    pub fn run(mut self, ram: &Ram, shared: &Shared) -> Result<Ending, Error> {
+        let tsc_khz = self.0.get_tsc_khz().map_err(Error::kvm("tell the frequency of the TSC"))?;
+        Cmdline::write_clocks(ram, tsc_khz)?;
+        shared.mark(|timings| &mut timings.vcpu_ready);
+        Ok(run::run(&mut self.0, shared, ram))
+    }
 }

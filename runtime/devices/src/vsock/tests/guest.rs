@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -46,7 +47,7 @@ pub struct Guest {
     pub tx: DriverQueue,
     pub device: Vsock<Counter>,
     pub interrupts: Counter,
-    poller: Rc<Poller>,
+    poller: Arc<Poller>,
     posted: BTreeMap<u16, u64>,
     free_slots: Vec<u64>,
     sending: BTreeMap<u16, u64>,
@@ -65,7 +66,7 @@ impl Guest {
     pub fn with(ports: Vec<(u32, OwnedFd)>, listener: Option<OwnedFd>) -> Self {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY)]).unwrap();
         let (rx, tx) = (DriverQueue::new(&memory, RX, QUEUE_SIZE), DriverQueue::new(&memory, TX, QUEUE_SIZE));
-        let poller = Rc::new(Poller::new().unwrap());
+        let poller = Arc::new(Poller::new().unwrap());
         let interrupts = Counter::default();
         let args = VsockArgs { guest_cid: GUEST_CID, ports, listener };
         let device = Vsock::new(args, poller.clone(), interrupts.clone()).unwrap();

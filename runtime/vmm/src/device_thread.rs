@@ -1,0 +1,107 @@
+//! The device thread. It starts before there is a VM: until then, it answers a slow question to KVM.
+//!
+//! The process's first thread puts the VM together and runs the vCPU. It never waits for the device thread to be
+//! scheduled: on a busy host that may take milliseconds, in which the guest gets along without devices.
+
+use crate::cpuid;
+use crate::descriptors::Descriptors;
+use crate::devices::Devices;
+use crate::ending::Ending;
+use crate::error::Error;
+use crate::event_loop::{self, Sources};
+use crate::msi::Msi;
+use crate::placement::send_away;
+use crate::report::Report;
+use crate::shared::Shared;
+use ampoule_devices::poller::Poller;
+use kvm_bindings::CpuId;
+use kvm_ioctls::Kvm;
+use nix::sys::signalfd::SignalFd;
+use std::process::exit;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use vm_memory::GuestMemoryMmap;
+use vmm_sys_util::eventfd::EventFd;
+
+/// Enough for the devices.
+const STACK_SIZE: usize = 256 * 1024;
+
+/// Answered by whichever thread comes to it first.
+type CpuidAnswer = OnceLock<Result<CpuId, kvm_ioctls::Error>>;
+
+/// The device thread on its way.
+pub struct DeviceThread {
+    cpuid: Arc<CpuidAnswer>,
+    service: SyncSender<Service>,
+    thread: JoinHandle<()>,
+}
+
+/// What the device thread takes over when the VM is about to run.
+pub struct Service {
+    /// What it shares with the vCPU thread.
+    pub shared: Arc<Shared>,
+    /// The parent's descriptors.
+    pub descriptors: Descriptors,
+    /// Signals that end the VM.
+    pub signals: SignalFd,
+    /// The devices' interrupts.
+    pub interrupts: Vec<Msi>,
+    /// Guest memory.
+    pub memory: GuestMemoryMmap,
+    /// Rung by the guest's notifications, once there are many.
+    pub doorbell: Arc<EventFd>,
+    /// To be written at the end.
+    pub report: Report,
+}
+
+impl DeviceThread {
+    /// Starts the thread.
+    pub fn spawn(kvm: Arc<Kvm>) -> Result<Self, Error> {
+        let cpuid = Arc::new(OnceLock::new());
+        let (service, receiver) = sync_channel(1);
+        let answer = Arc::clone(&cpuid);
+        let thread = thread::Builder::new()
+            .name("devices".into())
+            .stack_size(STACK_SIZE)
+            .spawn(move || run(&kvm, &answer, &receiver))
+            .map_err(Error::io("start the device thread"))?;
+        send_away(&thread);
+        Ok(Self { cpuid, service, thread })
+    }
+
+    /// The guest's CPUID.
+    pub fn cpuid(&self, kvm: &Kvm) -> Result<&CpuId, Error> {
+        match self.cpuid.get_or_init(|| cpuid::for_one_vcpu(kvm)) {
+            Ok(cpuid) => Ok(cpuid),
+            Err(error) => Err(Error::kvm("list CPUID leaves")(*error)),
+        }
+    }
+
+    /// Lets it serve the VM. It ends the process when the VM has ended. Gives what is left to do for the caller then.
+    pub fn serve(self, service: Service) -> impl FnOnce() {
+        // It is there: it ends after the process only.
+        let _ = self.service.send(service);
+        let thread = self.thread;
+        || {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(kvm: &Kvm, cpuid: &CpuidAnswer, service: &Receiver<Service>) {
+    cpuid.get_or_init(|| cpuid::for_one_vcpu(kvm));
+    // Where the other thread gives up, it ends the process.
+    let Ok(mut service) = service.recv() else { return };
+    let ending = serve(&mut service).unwrap_or_else(Ending::from);
+    exit(service.report.write(&ending));
+}
+
+fn serve(service: &mut Service) -> Result<Ending, Error> {
+    let Service { shared, descriptors, signals, interrupts, memory, doorbell, .. } = service;
+    let poller = Arc::new(Poller::new().map_err(Error::host("create an epoll"))?);
+    let devices = Devices::new(descriptors, std::mem::take(interrupts), memory.clone(), Arc::clone(&poller))?;
+    let sources =
+        Sources { shared, poller: &poller, doorbell, signals, lifeline: descriptors.lifeline.as_ref() };
+    event_loop::run(&sources, devices, descriptors.console)
+}
