@@ -7,6 +7,7 @@ use crate::special::SpecialFile;
 use crate::vfs::{
     Attributes, Inode, Location, Mount, MountFlags, Target, location, mountinfo_text, mounts_text,
 };
+use crate::vfs::{Kind, NewNode};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
