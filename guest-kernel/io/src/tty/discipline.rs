@@ -77,9 +77,16 @@ impl Discipline {
             self.receive(byte);
         }
         // Echo from before it was switched off waits for output.
-        if self.termios.local(ECHO) || self.termios.local(ECHONL) {
+        let echoes = self.termios.local(ECHO) || self.termios.local(ECHONL);
+        if echoes && !self.is_raw() {
             self.flush_echoes();
         }
+    }
+
+    /// Nothing typed has any meaning.
+    fn is_raw(&self) -> bool {
+        let input = ISTRIP | IUCLC | IGNCR | ICRNL | INLCR | IXON | PARMRK;
+        self.termios.input & input == 0 && self.termios.local & (ICANON | ISIG | ECHO) == 0
     }
 
     /// Shows what echo has to show, unless output is stopped.
