@@ -5,6 +5,7 @@ use crate::boot::{self, Kernel};
 use crate::connection::{Connection, Received};
 use crate::job::{Job, Output, Phase};
 use crate::leftovers;
+use crate::oom::OomKills;
 use crate::options::Options;
 use crate::poller::{MAX_EVENTS, Poller, Token, Wait};
 use crate::sys::clock;
@@ -23,6 +24,8 @@ use rustix::process::{getpid, set_child_subreaper};
 
 /// Times round the loop after which ended children are looked for even though there always was something to do.
 const REAP_INTERVAL: u32 = 16;
+/// How a job's status tells of SIGKILL.
+const SIGKILLED: u8 = SIGKILL as u8;
 /// How long a job may take to end after SIGKILL when the agent shuts down, in nanoseconds. Its output may be stuck.
 const KILL_NS: u64 = 2_000_000_000;
 /// How long the host may take to read the last message, in nanoseconds.
@@ -46,6 +49,7 @@ pub struct Agent {
     pub(crate) jobs: BTreeMap<JobId, Job>,
     pub(crate) transfers: BTreeMap<FileId, Transfer>,
     pub(crate) stopping: Option<Stopping>,
+    pub(crate) oom: OomKills,
     decoder: Decoder<HostMessage>,
     scratch: Vec<u8>,
     /// How many jobs are over and have output left.
@@ -98,10 +102,15 @@ impl Agent {
         host.flush()?;
         // The host knows by now that the guest is up; the rest is done while it makes its first request.
         signal::set_up().map_err(Fatal::system("sigaction"))?;
+        let mut oom = OomKills::default();
         match role {
             Role::Init if kernel == Kernel::Other => boot::mount_all(),
             Role::Init => {}
-            Role::Ordinary => set_child_subreaper(Some(getpid())).map_err(Fatal::system("prctl"))?,
+            Role::Ordinary => {
+                set_child_subreaper(Some(getpid())).map_err(Fatal::system("prctl"))?;
+                // The machine has been up for long.
+                oom.read();
+            }
         }
         let poller = Poller::new(host.fd())?;
         Ok(Self {
@@ -111,6 +120,7 @@ impl Agent {
             jobs: BTreeMap::new(),
             transfers: BTreeMap::new(),
             stopping: None,
+            oom,
             decoder: Decoder::new(),
             scratch: Vec::new(),
             draining: 0,
@@ -234,7 +244,12 @@ impl Agent {
         let job = self.jobs.values_mut().find(|job| job.pid == pid && job.phase == Phase::Running);
         // Others are orphans of jobs, and children that could not execute their command.
         let Some(job) = job else { return Ok(()) };
-        job.main_ended(status, usage);
+        // Only a job that was killed may have been killed for that; the others need not wait for an answer.
+        let oom_kills = match status {
+            Status::Signal { signo: SIGKILLED, .. } => self.oom.read().saturating_sub(job.oom_kills_before),
+            Status::Signal { .. } | Status::Code(_) => 0,
+        };
+        job.main_ended(status, usage, u32::try_from(oom_kills).unwrap_or(u32::MAX));
         let id = job.id;
         self.draining += 1;
         self.pump(id, Output::Stdout)?;

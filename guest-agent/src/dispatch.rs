@@ -66,7 +66,7 @@ impl Agent {
             Some(reason) => {
                 Err(StartFailed { errno: 0, ..failure(start.job, StartStep::Accept, Errno::INVAL, reason) })
             }
-            None => launch(start, &self.poller),
+            None => launch(start, &self.poller, self.oom),
         };
         match result {
             Ok(job) => {

@@ -24,6 +24,8 @@ pub struct Job {
     pub pid: u32,
     /// When it started, by the monotonic clock.
     pub started_ns: u64,
+    /// How many kills for want of memory were known of when it started.
+    pub oom_kills_before: u64,
     /// Where it is in its life.
     pub phase: Phase,
     /// Whether it has pipes or a terminal.
@@ -47,6 +49,8 @@ pub enum Phase {
         status: Status,
         /// What it used.
         usage: Usage,
+        /// How many processes the kernel killed for want of memory since the job started.
+        oom_kills: u32,
         /// When to wait no more for others; `None`: they were waited for.
         deadline_ns: Option<u64>,
     },
@@ -54,11 +58,11 @@ pub enum Phase {
 
 impl Job {
     /// The main process ended.
-    pub fn main_ended(&mut self, status: Status, mut usage: Usage) {
+    pub fn main_ended(&mut self, status: Status, mut usage: Usage, oom_kills: u32) {
         let now = clock::monotonic_ns();
         usage.wall_us = now.saturating_sub(self.started_ns) / 1000;
         let deadline_ns = Some(now.saturating_add(GRACE_NS));
-        self.phase = Phase::Draining { status, usage, deadline_ns };
+        self.phase = Phase::Draining { status, usage, oom_kills, deadline_ns };
         self.stdin = None;
     }
 
@@ -73,8 +77,10 @@ impl Job {
     /// The report, if the job is over and all its output was sent.
     pub fn result(&self) -> Option<Exited> {
         match self.phase {
-            Phase::Draining { status, usage, .. } if self.stdout.is_none() && self.stderr.is_none() => {
-                Some(Exited { job: self.id, status, usage })
+            Phase::Draining { status, usage, oom_kills, .. }
+                if self.stdout.is_none() && self.stderr.is_none() =>
+            {
+                Some(Exited { job: self.id, status, usage, oom_kills })
             }
             _ => None,
         }

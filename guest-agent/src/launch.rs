@@ -4,6 +4,7 @@ use crate::cstrings::{CPath, CStrings};
 use crate::environment::Environment;
 use crate::errno_number;
 use crate::job::{Job, Phase, winsize};
+use crate::oom::OomKills;
 use crate::poller::{Poller, Token};
 use crate::stdio::{Kind, Sink, Source};
 use crate::sys::child::{self, Ids, Launch, Terminal};
@@ -18,7 +19,7 @@ use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use rustix::termios::tcsetwinsize;
 
 /// Starts a job.
-pub fn launch(start: &StartJob, poller: &Poller) -> Result<Job, StartFailed> {
+pub fn launch(start: &StartJob, poller: &Poller, oom: OomKills) -> Result<Job, StartFailed> {
     let failed = |step| move |errno| failure(start.job, step, errno, "");
     let identity =
         start.user.as_ref().map(Identity::find).transpose().map_err(|error| not_found(start, &error))?;
@@ -33,6 +34,7 @@ pub fn launch(start: &StartJob, poller: &Poller) -> Result<Job, StartFailed> {
         id,
         pid,
         started_ns,
+        oom_kills_before: oom.known(),
         phase: Phase::Running,
         kind: stdio.kind,
         stdin: stdio.stdin.map(|fd| Sink::new(id, fd, stdio.kind)),

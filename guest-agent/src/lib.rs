@@ -6,7 +6,7 @@
 //! - [`agent`]: the loop and everything it owns; [`dispatch`] acts on the host's messages.
 //! - [`connection`]: frames to and from the host; [`poller`] waits.
 //! - [`job`]: a running job, with its [`stdio`]; [`launch`] starts one, for a [`user`] and with an [`environment`].
-//! - [`leftovers`]: processes that outlive their job's main process.
+//! - [`leftovers`]: processes that outlive their job's main process; [`oom`]: those that the kernel killed.
 //! - [`transfer`]: files in and out.
 //! - [`boot`]: what has to be there before the first job; [`power`]: the end.
 //! - [`sys`]: system calls, and all `unsafe` of the library. The binary adds what a libc would bring: the entry point,
@@ -34,6 +34,7 @@ pub mod fs;
 pub mod job;
 pub mod launch;
 pub mod leftovers;
+pub mod oom;
 pub mod options;
 pub mod poller;
 pub mod power;

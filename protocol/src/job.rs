@@ -221,6 +221,17 @@ pub struct Exited {
     pub status: Status,
     /// What the main process and the children it waited for used.
     pub usage: Usage,
+    /// If SIGKILL ended the main process: how many processes the guest's kernel has killed, to get memory back, since
+    /// the job started, as far as the agent can tell them from earlier ones. Else 0.
+    pub oom_kills: u32,
+}
+
+impl Exited {
+    /// Whether it was, by all that is known, the guest's kernel that killed the main process, for want of memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        const SIGKILL: u8 = 9;
+        matches!(self.status, Status::Signal { signo: SIGKILL, .. }) && self.oom_kills > 0
+    }
 }
 
 /// How a process ended.

@@ -83,3 +83,32 @@ fn it_starts_without_standard_files() {
     let output = guest.sh("echo out; echo err >&2; cat");
     assert_eq!((output.text(), output.stderr.as_slice()), ("out\n", &b"err\n"[..]));
 }
+
+#[test]
+fn kills_for_want_of_memory_are_told_of_jobs_that_were_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let vmstat = directory.path().join("vmstat");
+    std::fs::write(&vmstat, "nr_free_pages 7\noom_kill 3\n").unwrap();
+    let mut guest =
+        init(&format!("mount -t proc none /proc; mount --bind {} /proc/vmstat", vmstat.display()));
+    let mut kills = |script: &str| guest.sh(script).exited.unwrap().oom_kills;
+    assert_eq!(kills("exit 137"), 0);
+    assert_eq!(kills("kill -15 $$"), 0);
+    // PID 1 came up with the machine, so the kills before its first look are not older than it.
+    assert_eq!(kills("kill -9 $$"), 3);
+    assert_eq!(kills("kill -9 $$"), 0);
+    assert_eq!(kills("echo 'oom_kill 5' > /proc/vmstat; kill -9 $$"), 2);
+    assert_eq!(kills("echo 'oom_kill many' > /proc/vmstat; kill -9 $$"), 0);
+}
+
+#[test]
+fn jobs_cannot_make_it_wait_for_a_file() {
+    let mut guest =
+        init("mount -t proc none /proc; mkfifo /dev/shm/never; mount --bind /dev/shm/never /proc/vmstat");
+    let output = guest.sh("rm /dev/shm/never; kill -9 $$");
+    assert_eq!(
+        (output.status(), output.exited.unwrap().oom_kills),
+        (Status::Signal { signo: 9, core: false }, 0)
+    );
+    assert_eq!(guest.sh("echo alive").text(), "alive\n");
+}

@@ -61,7 +61,8 @@ pub fn guest() -> Vec<(&'static str, GuestMessage)> {
         boot,
     };
     let usage = Usage { wall_us: 1, user_us: 2, max_rss_kib: 300, minor_faults: 4, ..Usage::default() };
-    let exited = |status| Exited(ampoule_protocol::Exited { job: job(1), status, usage });
+    let exited =
+        |status, oom_kills| Exited(ampoule_protocol::Exited { job: job(1), status, usage, oom_kills });
     let failed = FileFailed(ampoule_protocol::FileFailed {
         file: file(2),
         step: FileStep::Write,
@@ -74,8 +75,9 @@ pub fn guest() -> Vec<(&'static str, GuestMessage)> {
         ("eof-stdout", Eof(Stream::Stdout(job(1)))),
         ("credit-stdin", Credit { stream: Stream::Stdin(job(1)), bytes: 1 }),
         ("close-stdin", Close(Stream::Stdin(job(1)))),
-        ("exited-code", exited(Status::Code(255))),
-        ("exited-signal", exited(Status::Signal { signo: 11, core: true })),
+        ("exited-code", exited(Status::Code(255), 0)),
+        ("exited-signal", exited(Status::Signal { signo: 11, core: true }, 0)),
+        ("exited-oom", exited(Status::Signal { signo: 9, core: false }, 300)),
         ("file-done", FileDone(ampoule_protocol::FileDone { file: file(2), bytes: 1 << 40, mode: 0o755 })),
         ("file-failed", failed),
         ("pong", Pong { token: u32::MAX }),

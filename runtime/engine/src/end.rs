@@ -2,6 +2,7 @@
 
 use crate::session::Violation;
 use crate::text::{LogTail, printable};
+use ampoule_policies::Mib;
 use ampoule_protocol::Text;
 use ampoule_vmm_api::{Reason, VmStatus};
 use std::time::Duration;
@@ -64,9 +65,14 @@ pub enum End {
     /// The guest kernel panicked.
     #[error("the guest kernel panicked{0}")]
     KernelPanic(LogTail),
-    /// The guest kernel ran out of memory.
-    #[error("the guest ran out of memory (more can be given with --memory){0}")]
-    OutOfMemory(LogTail),
+    /// The guest kernel ran out of memory, and there was no process left that it could kill.
+    #[error("the guest ran out of memory ({memory}; see --memory), with no process left to kill{log}")]
+    OutOfMemory {
+        /// What the guest had.
+        memory: Mib,
+        /// What the guest kernel said last.
+        log: LogTail,
+    },
     /// The guest crashed the virtual processor.
     #[error("the guest kernel crashed with a triple fault{0}")]
     TripleFault(LogTail),
@@ -116,7 +122,7 @@ impl End {
             Self::PoweredOff(_) => "guest_powered_off",
             Self::Reset(_) => "guest_reset",
             Self::KernelPanic(_) => "guest_kernel_panic",
-            Self::OutOfMemory(_) => "guest_out_of_memory",
+            Self::OutOfMemory { .. } => "guest_out_of_memory",
             Self::TripleFault(_) => "guest_triple_fault",
             Self::EmulationFailure(_) => "guest_emulation_failure",
             Self::Vmm { reason, .. } => match reason {
@@ -133,14 +139,14 @@ impl End {
         }
     }
 
-    /// What the VMM's last words mean.
-    pub(crate) fn from_status(status: &VmStatus) -> Self {
+    /// What the VMM's last words mean, of a guest with this much memory.
+    pub(crate) fn from_status(status: &VmStatus, memory: Mib) -> Self {
         let log = LogTail::new(&status.console_tail);
         match status.reason {
             Reason::PowerOff => Self::PoweredOff(log),
             Reason::Reset => Self::Reset(log),
             Reason::KernelPanic => Self::KernelPanic(log),
-            Reason::GuestOutOfMemory => Self::OutOfMemory(log),
+            Reason::GuestOutOfMemory => Self::OutOfMemory { memory, log },
             Reason::TripleFault => Self::TripleFault(log),
             Reason::EmulationFailure => Self::EmulationFailure(log),
             reason => Self::Vmm { reason, message: printable(&status.message) },
@@ -177,6 +183,11 @@ mod tests {
         assert_eq!(
             End::BootTimedOut { after: Duration::from_millis(1500), log: log.clone() }.to_string(),
             "the guest did not come up within 1.5 s\n  | one\n  | two"
+        );
+        let memory = Mib::new(64).unwrap();
+        assert_eq!(
+            End::OutOfMemory { memory, log: log.clone() }.to_string(),
+            "the guest ran out of memory (64 MiB; see --memory), with no process left to kill\n  | one\n  | two"
         );
         assert_eq!(End::KernelPanic(log).to_string(), "the guest kernel panicked\n  | one\n  | two");
         assert_eq!(

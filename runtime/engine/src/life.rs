@@ -11,6 +11,7 @@
 use crate::end::End;
 use crate::session::Violation;
 use crate::text::LogTail;
+use ampoule_policies::Mib;
 use ampoule_vmm_api::VmStatus;
 use std::time::{Duration, Instant};
 
@@ -56,8 +57,8 @@ pub(crate) enum Input {
     ConnectionLost,
     /// The agent misbehaved.
     Violation(Violation),
-    /// The VMM said how the VM ended.
-    Status(VmStatus),
+    /// The VMM said how the VM, which had this much memory, ended.
+    Status(VmStatus, Mib),
     /// The VMM's process ended; what its exit status says.
     ProcessGone(End),
     /// The host wants an end, at once.
@@ -99,8 +100,8 @@ impl State {
                 Input::Violation(violation) => killed(End::AgentViolation(violation)),
                 Input::Kill(end) => killed(end),
                 Input::Terminate(end) => terminated(end, now),
-                Input::Status(status) => {
-                    let end = End::from_status(&status);
+                Input::Status(status, memory) => {
+                    let end = End::from_status(&status, memory);
                     (Self::Ending { end, until: Some(now + EXIT_GRACE) }, Action::Nothing)
                 }
                 Input::ProcessGone(end) => (Self::Over(end), Action::Nothing),
@@ -133,7 +134,7 @@ impl State {
 fn ending(end: End, until: Option<Instant>, input: Input, now: Instant) -> (State, Action) {
     match input {
         Input::ProcessGone(_) => (State::Over(end), Action::Nothing),
-        Input::Status(status) => {
+        Input::Status(status, _) => {
             (State::Ending { end: end.with_log(&status.console_tail), until }, Action::Nothing)
         }
         Input::Kill(_) if until.is_some() => (State::Ending { end, until: None }, Action::Kill),
@@ -165,13 +166,14 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(5);
 
     fn status(reason: Reason) -> Input {
-        Input::Status(VmStatus {
+        let status = VmStatus {
             reason,
             message: "why".into(),
             console_tail: "last line".into(),
             timings: Timings::default(),
             peak_rss_kib: 0,
-        })
+        };
+        Input::Status(status, Mib::MIN)
     }
 
     /// Gives the inputs, a millisecond apart, and says where that leads and what was done.

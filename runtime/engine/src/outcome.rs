@@ -3,7 +3,8 @@
 use crate::end::End;
 use crate::error::Error;
 use crate::hostfile::HostFileError;
-use ampoule_protocol::{CBytes, FileFailed, StartFailed, StartStep, Status};
+use ampoule_policies::Mib;
+use ampoule_protocol::{CBytes, Exited, FileFailed, StartFailed, StartStep, Status};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
 use std::path::PathBuf;
@@ -14,12 +15,20 @@ pub const OWN_FAILURE: u8 = 125;
 /// The exit code when the time was up, as timeout(1) has it.
 pub const TIMED_OUT: u8 = 124;
 
+/// The exit code of a command that SIGKILL ended, as shells have it.
+const KILLED: u8 = 128 + Signal::SIGKILL as u8;
+
 /// How a run ended. `docs/exit-codes.md` has the table.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome {
     /// The command ended.
     Exited(Status),
+    /// The guest's kernel killed the command to get memory back.
+    OutOfMemory {
+        /// What the guest has.
+        memory: Mib,
+    },
     /// The command did not start.
     NotStarted {
         /// The command.
@@ -88,10 +97,19 @@ pub enum TransferProblem {
 }
 
 impl Outcome {
+    /// How a command ended, in a guest with this much memory.
+    pub(crate) fn of(exited: &Exited, memory: Mib) -> Self {
+        match exited.is_out_of_memory() {
+            true => Self::OutOfMemory { memory },
+            false => Self::Exited(exited.status),
+        }
+    }
+
     /// What `ampoule` exits with.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Exited(status) => status.exit_code(),
+            Self::OutOfMemory { .. } => KILLED,
             Self::NotStarted { failed, .. } => failed.exit_code(),
             Self::TimedOut { .. } => TIMED_OUT,
             Self::Interrupted { signo } => 128 | (signo & 0x7f),
@@ -108,6 +126,7 @@ impl Outcome {
         match self {
             Self::Exited(Status::Code(_)) => "exited",
             Self::Exited(Status::Signal { .. }) => "killed_by_signal",
+            Self::OutOfMemory { .. } => "out_of_memory",
             Self::NotStarted { failed, .. } => match failed.exit_code() {
                 127 => "not_found",
                 126 => "not_executable",
@@ -131,6 +150,9 @@ impl Outcome {
             Self::Exited(Status::Signal { signo, core }) => {
                 let core = if *core { " (core dumped)" } else { "" };
                 format!("the command was ended by {}{core}", signal_name(*signo))
+            }
+            Self::OutOfMemory { memory } => {
+                format!("the command was killed: the guest ran out of memory ({memory}; see --memory)")
             }
             Self::NotStarted { command, failed } => not_started(command, failed),
             Self::TimedOut { after } => End::TimedOut { after: *after }.to_string(),
@@ -204,7 +226,7 @@ fn signal_name(signo: u8) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ampoule_protocol::{FileId, FileStep, JobId, Text};
+    use ampoule_protocol::{FileId, FileStep, JobId, Text, Usage};
 
     fn not_started(step: StartStep, errno: u16, message: &str) -> Outcome {
         let job = JobId::new(1).unwrap();
@@ -227,6 +249,7 @@ mod tests {
             (Outcome::Exited(Status::Code(0)), 0, "exited"),
             (Outcome::Exited(Status::Code(42)), 42, "exited"),
             (Outcome::Exited(Status::Signal { signo: 9, core: false }), 137, "killed_by_signal"),
+            (Outcome::OutOfMemory { memory: Mib::MIN }, 137, "out_of_memory"),
             (not_started(StartStep::Exec, 2, ""), 127, "not_found"),
             (not_started(StartStep::Exec, 13, ""), 126, "not_executable"),
             (not_started(StartStep::User, 0, "no user"), 125, "not_started"),
@@ -260,5 +283,23 @@ mod tests {
             sentence(Outcome::Exited(Status::Signal { signo: 11, core: true })),
             "the command was ended by signal 11 (SIGSEGV) (core dumped)"
         );
+        assert_eq!(
+            sentence(Outcome::OutOfMemory { memory: Mib::new(64).unwrap() }),
+            "the command was killed: the guest ran out of memory (64 MiB; see --memory)"
+        );
+    }
+
+    #[test]
+    fn only_a_command_that_sigkill_ended_ran_out_of_memory() {
+        let name = |status, oom_kills| {
+            let job = JobId::new(1).unwrap();
+            let exited = Exited { job, status, usage: Usage::default(), oom_kills };
+            Outcome::of(&exited, Mib::MIN).name()
+        };
+        let signal = |signo| Status::Signal { signo, core: false };
+        assert_eq!(name(signal(9), 1), "out_of_memory");
+        assert_eq!(name(signal(9), 0), "killed_by_signal");
+        assert_eq!(name(signal(15), 1), "killed_by_signal");
+        assert_eq!(name(Status::Code(137), 1), "exited");
     }
 }

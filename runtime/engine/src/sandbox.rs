@@ -15,7 +15,7 @@ use crate::process::{Descriptors, Gone, Process};
 use crate::report::Report;
 use crate::session::{Event, Session, Violation};
 use crate::timeline::{Nanos, Timeline};
-use ampoule_policies::Deadlines;
+use ampoule_policies::{Deadlines, Mib};
 use ampoule_protocol::ByeReason;
 use rustix::event::epoll;
 use rustix::io::{Errno, read};
@@ -76,6 +76,7 @@ pub struct Sandbox {
     state: Option<State>,
     liveness: Option<Liveness>,
     deadlines: Deadlines,
+    memory: Mib,
     timeline: Timeline,
     epoll: OwnedFd,
     /// Whether the epoll also waits for room to send.
@@ -128,6 +129,7 @@ impl Sandbox {
             state: Some(State::new(Instant::now(), config.deadlines.boot)),
             liveness: None,
             deadlines: config.deadlines,
+            memory: config.memory,
             timeline,
             epoll,
             wants_room: false,
@@ -144,6 +146,11 @@ impl Sandbox {
     /// The agent, to be told things. What is said goes out with the next [`Sandbox::service`] or [`Sandbox::flush`].
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// The guest's RAM.
+    pub fn memory(&self) -> Mib {
+        self.memory
     }
 
     /// When things happened.
@@ -315,7 +322,7 @@ impl Sandbox {
         if let Some(status) = self.report.status() {
             self.timeline.vmm = status.timings;
             self.peak_rss_kib = Some(status.peak_rss_kib);
-            self.input(Input::Status(status));
+            self.input(Input::Status(status, self.memory));
         }
     }
 

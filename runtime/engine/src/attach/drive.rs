@@ -39,7 +39,7 @@ pub struct Run {
 pub fn run(sandbox: &mut Sandbox, spec: JobSpec, streams: Streams, signals: Option<&mut Signals>) -> Run {
     let clock = Clock { timeout: spec.timeout, grace: spec.kill_grace, termed: None, flush_until: None };
     let manner = spec.manner;
-    let mut steps = Steps::new(spec, streams);
+    let mut steps = Steps::new(spec, streams, sandbox.memory());
     if let Err(error) = steps.begin(sandbox.session_mut()) {
         sandbox.stop(End::Unsayable(error), Manner::Kill);
     }
@@ -179,9 +179,16 @@ impl Drive<'_> {
     }
 
     fn interrupt(&mut self, signo: u8) {
-        self.forced.get_or_insert(Outcome::Interrupted { signo });
+        self.force(Outcome::Interrupted { signo });
         self.clock.flush_until.get_or_insert(Instant::now() + FLUSH_GRACE);
         self.sandbox.stop(End::Interrupted { signo }, Manner::Kill);
+    }
+
+    /// Decides the outcome, unless the sandbox ended by itself before.
+    fn force(&mut self, outcome: Outcome) {
+        if self.steps.is_over() || !self.sandbox.is_ending() {
+            self.forced.get_or_insert(outcome);
+        }
     }
 
     fn resize(&mut self) {
@@ -199,7 +206,7 @@ impl Drive<'_> {
         }
         match (self.clock.termed, self.steps.is_running()) {
             (None, true) => {
-                self.forced.get_or_insert(Outcome::TimedOut { after });
+                self.force(Outcome::TimedOut { after });
                 self.clock.termed = Some(now);
                 self.signal_job(SIGTERM);
             }
@@ -211,7 +218,7 @@ impl Drive<'_> {
             (None, false) if self.steps.is_over() => {
                 self.clock.termed = Some(now);
                 if self.steps.streams.is_waiting() {
-                    self.forced.get_or_insert(Outcome::TimedOut { after });
+                    self.force(Outcome::TimedOut { after });
                     self.clock.flush_until.get_or_insert(now);
                 }
             }
@@ -228,7 +235,7 @@ impl Drive<'_> {
             .map(|lost| Outcome::OutputLost { stream: lost.stream, errno: lost.errno });
         let outcome = match (self.forced, self.steps.take_outcome()) {
             (Some(forced), _) => forced,
-            (None, Some(Outcome::Exited(status))) => lost.unwrap_or(Outcome::Exited(status)),
+            (None, Some(ended @ (Outcome::Exited(_) | Outcome::OutOfMemory { .. }))) => lost.unwrap_or(ended),
             (None, Some(outcome)) => outcome,
             (None, None) => Outcome::Sandbox(self.sandbox.end().cloned().unwrap_or(End::Stopped)),
         };

@@ -5,6 +5,7 @@ use super::streams::Streams;
 use crate::outcome::{Outcome, TransferProblem};
 use crate::sandbox::Handler;
 use crate::session::{Event, Session};
+use ampoule_policies::Mib;
 use ampoule_protocol::{
     CBytes, Error, Exited, FileDone, FileFailed, FileId, GetFile, Hello, JobId, MAX_DATA, PutFile, Status,
 };
@@ -24,6 +25,8 @@ pub(super) struct Steps {
     /// When the job's command was executed.
     pub(super) started: Option<Instant>,
     spec: JobSpec,
+    /// The guest's RAM.
+    memory: Mib,
     command: CBytes,
     inputs: VecDeque<InputFile>,
     outputs: VecDeque<OutputFile>,
@@ -46,7 +49,7 @@ enum Step {
 }
 
 impl Steps {
-    pub(super) fn new(mut spec: JobSpec, streams: Streams) -> Self {
+    pub(super) fn new(mut spec: JobSpec, streams: Streams, memory: Mib) -> Self {
         Self {
             job: None,
             streams,
@@ -57,6 +60,7 @@ impl Steps {
             inputs: std::mem::take(&mut spec.inputs).into(),
             outputs: std::mem::take(&mut spec.outputs).into(),
             spec,
+            memory,
             step: Step::Starting,
         }
     }
@@ -126,9 +130,9 @@ impl Steps {
         self.pump(session)
     }
 
-    fn next_output(&mut self, session: &mut Session, status: Status) -> Result<(), Error> {
+    fn next_output(&mut self, session: &mut Session, exited: &Exited) -> Result<(), Error> {
         let Some(output) = self.outputs.pop_front() else {
-            self.step = Step::Over(Some(Outcome::Exited(status)));
+            self.step = Step::Over(Some(Outcome::of(exited, self.memory)));
             return Ok(());
         };
         let id = session.new_file()?;
@@ -161,7 +165,7 @@ impl Steps {
             Step::Putting { id, .. } if id == done.file => self.next_input(session),
             Step::Getting { id, output, .. } if id == done.file => {
                 match (output.host.commit(done.mode & 0o111 != 0), self.exited) {
-                    (Ok(()), Some(exited)) => self.next_output(session, exited.status),
+                    (Ok(()), Some(exited)) => self.next_output(session, &exited),
                     (Ok(()), None) => Ok(()),
                     (Err(error), _) => {
                         self.step = Step::Over(Some(Outcome::Transfer(TransferProblem::Write(error))));
@@ -189,7 +193,7 @@ impl Steps {
         // A command that failed often has no output: that it failed is the news.
         match (self.exited, problem) {
             (Some(exited), TransferProblem::Get { .. }) if exited.status != Status::Code(0) => {
-                self.next_output(session, exited.status)
+                self.next_output(session, &exited)
             }
             (_, problem) => {
                 self.step = Step::Over(Some(Outcome::Transfer(problem)));
@@ -219,7 +223,7 @@ impl Handler for Steps {
                 self.exited = Some(exited);
                 self.streams.stdin = None;
                 if !self.is_over() {
-                    return self.next_output(session, exited.status);
+                    return self.next_output(session, &exited);
                 }
             }
             Event::FileData { file, bytes } => return self.file_data(session, file, bytes),

@@ -36,7 +36,7 @@ fn data(
 }
 
 fn exited(job: JobId) -> GuestMessage {
-    GuestMessage::Exited(Exited { job, status: Status::Code(0), usage: Usage::default() })
+    GuestMessage::Exited(Exited { job, status: Status::Code(0), usage: Usage::default(), oom_kills: 0 })
 }
 
 /// A session with a job that runs.
