@@ -3,18 +3,21 @@
 //! ```text
 //!   socket      what programs see: File and Socket
 //!   endpoint    one side of a connection: state, received bytes, credit
-//!   driver      ports and connections; what to do with arriving packets; timeouts
+//!   driver      ports and connections; receive, send, close: what happens to them
 //!   transport   packets in and out of the device's queues
 //!   queue, mmio, block, header    virtqueue, registers, memory, wire format
 //! ```
 
 mod address;
 mod block;
+mod close;
 mod driver;
 mod endpoint;
 mod header;
 mod mmio;
 mod queue;
+mod receive;
+mod send;
 mod socket;
 #[cfg(test)]
 mod tests;
