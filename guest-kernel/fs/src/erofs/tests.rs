@@ -98,6 +98,45 @@ fn images_show_the_tree_they_were_made_from() {
     }
 }
 
+/// What our own writer makes of a directory.
+fn own_image(directory: &Path) -> Vec<u8> {
+    let source = ampoule_rootfs::Source::Directory(directory.to_path_buf());
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    let progress = std::boxed::Box::new(|_| core::ops::ControlFlow::Continue(()));
+    ampoule_rootfs::build(source, &mut file, ampoule_rootfs::Options::default(), progress).expect("an image");
+    let mut bytes = Vec::new();
+    std::io::Seek::rewind(&mut file).expect("a file");
+    std::io::Read::read_to_end(&mut file, &mut bytes).expect("readable");
+    bytes
+}
+
+#[test]
+fn images_of_our_own_writer_show_the_same_and_are_mapped_whole() {
+    testing::setup();
+    let directory = tempfile::tempdir().expect("a directory");
+    build_tree(directory.path());
+    std::fs::write(directory.path().join("n".repeat(255)), b"long name").expect("a file");
+    let bytes = own_image(directory.path());
+    let context = context(Volume::read_only(image(&bytes)).expect("an image"));
+    let (expected, ours) =
+        (host_tree(directory.path(), Times::Compared), our_tree(&context, Times::Compared));
+    for (path, picture) in &expected {
+        let name = std::string::String::from_utf8_lossy(path);
+        assert!(
+            ours.get(path) == Some(picture),
+            "{name}: {:?}",
+            ours.get(path).map(|p| (p.mode, p.size, p.mtime_ns))
+        );
+    }
+    assert_eq!(ours.len(), expected.len());
+    for path in [&b"/file-100"[..], b"/file-10000", b"/file-4096"] {
+        let file = testing::open(&context, path, 0).expect("a file");
+        let last = (file.file.stat().expect("status").size - 1) / 4096;
+        let frame = file.file.page(last, false).expect("a page");
+        assert!(!ampoule_kbase::frames::is_ram(frame.physical()), "the last page is mapped in place, too");
+    }
+}
+
 #[test]
 fn lookups_find_exactly_what_is_there() {
     testing::setup();
