@@ -1,0 +1,114 @@
+//! The system-call ABI, with the host's Linux as the oracle: the same programs and shell scripts run on the host and in a
+//! guest, each in an empty directory, and what they print and how they end must be the same byte for byte.
+//!
+//! `programs/*.c` are compiled by `build.rs`, as static programs and some as dynamically linked ones; `shell/*.sh` are
+//! run by the same busybox on both sides. Each is a test, and each has a microVM of its own.
+
+mod tests {
+    include!(concat!(env!("OUT_DIR"), "/abi_tests.rs"));
+}
+
+use ampoule_tests::{BUSYBOX, Ended, Program, diff, image, need};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PROGRAMS: &str = concat!(env!("OUT_DIR"), "/programs");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/shell");
+/// Longest time of one program. Each has an alarm that ends it sooner.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Runs a compiled program on both sides.
+fn program(kind: &str, name: &str) {
+    let host = PathBuf::from(PROGRAMS).join(kind).join(name);
+    let guest = format!("/programs/{kind}/{name}");
+    let theirs = on_host(Program::new(host).named(&guest), HOST_PATH);
+    let ours = in_guest([guest.as_str()], "/bin");
+    compare(&theirs, &ours);
+}
+
+/// Runs a script of busybox's shell on both sides.
+fn script(_kind: &str, name: &str) {
+    need(BUSYBOX, "busybox-static");
+    let applets = tempfile::tempdir().expect("a temporary directory");
+    image::applets(applets.path(), Path::new(BUSYBOX));
+    let script = PathBuf::from(SCRIPTS).join(format!("{name}.sh"));
+    let path = applets.path().to_str().expect("a path in UTF-8");
+    let theirs = on_host(Program::new(BUSYBOX).args(["sh"]).args([&script]), path);
+    let ours = in_guest(["/bin/busybox", "sh", &format!("/scripts/{name}.sh")], "/applets");
+    compare(&theirs, &ours);
+}
+
+const HOST_PATH: &str = "/usr/bin:/bin";
+
+fn on_host(program: Program, path: &str) -> Ended {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    program
+        .only_env(&[("PATH", path), ("HOME", "/root"), ("USER", "root")])
+        .cwd(directory.path())
+        .like_a_job()
+        .limit(LIMIT)
+        .run()
+}
+
+fn in_guest<'a>(command: impl IntoIterator<Item = &'a str>, path: &str) -> Ended {
+    let image = guest_image();
+    Program::sandbox(["--image"])
+        .args([&image])
+        .args(["--workdir", "/work/here", "--timeout", "80s", "--env", &format!("PATH={path}"), "--"])
+        .args(command)
+        .limit(LIMIT)
+        .run()
+}
+
+/// One image for all: the programs, their libraries, the scripts, and busybox.
+fn guest_image() -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let sources = files(PROGRAMS).chain(files(SCRIPTS)).collect::<Vec<_>>();
+    let newest: Vec<&Path> =
+        sources.iter().map(PathBuf::as_path).chain([ampoule_tests::binary::ampoule()]).collect();
+    image::cached(directory, "abi.erofs", &newest, |tree| {
+        tree.busybox();
+        for source in &sources {
+            let relative = source.strip_prefix(PROGRAMS).map(|path| Path::new("programs").join(path));
+            let relative = relative
+                .or_else(|_| source.strip_prefix(SCRIPTS).map(|path| Path::new("scripts").join(path)));
+            let relative = relative.expect("one of the two directories");
+            tree.file(source, relative.to_str().expect("a name in UTF-8"));
+            if relative.starts_with("programs/dynamic") {
+                tree.libraries_of(source);
+            }
+        }
+    })
+}
+
+/// The files below a directory, two levels deep.
+fn files(directory: &str) -> impl Iterator<Item = PathBuf> {
+    let list = |directory: &Path| -> Vec<PathBuf> {
+        let entries =
+            std::fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        entries.map(|entry| entry.expect("an entry of a directory").path()).collect()
+    };
+    list(Path::new(directory)).into_iter().flat_map(move |path| match path.is_dir() {
+        true => list(&path),
+        false => vec![path],
+    })
+}
+
+fn compare(theirs: &Ended, ours: &Ended) {
+    let difference = diff::lines(&theirs.out(), &ours.out());
+    let ends = (theirs.code(), ours.code());
+    assert!(
+        ends.0 == ends.1 && theirs.stdout == ours.stdout,
+        "Linux (-, exit status {}) and the guest (+, exit status {}) differ:\n{difference}{}",
+        ends.0,
+        ends.1,
+        tail(&ours.err()),
+    );
+    assert!(!theirs.stdout.is_empty(), "the program printed nothing, so nothing was compared");
+}
+
+/// The end of what came to standard error.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].iter().map(|line| format!("stderr: {line}\n")).collect()
+}
