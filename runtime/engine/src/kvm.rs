@@ -17,13 +17,10 @@ pub enum KvmProblem {
     #[error("there is no {DEVICE}: {}", .0.mend())]
     Missing(Virtualization),
     /// The device may not be opened.
-    #[error(
-        "no permission to open {DEVICE}: add yourself to the group that owns it (group id {group}: \
-         `sudo usermod -aG kvm $USER`, then log in again) or run as root"
-    )]
+    #[error("no permission to open {DEVICE}: {}, or run as root", permission(.group.as_deref()))]
     Permission {
-        /// The group that owns the device.
-        group: u32,
+        /// The group whose members may open it, if there is one besides root's.
+        group: Option<String>,
     },
     /// Something else is wrong with the device.
     #[error("cannot open {DEVICE}: {errno} (`ampoule doctor` says more)")]
@@ -86,10 +83,35 @@ impl Virtualization {
 pub fn open_device() -> Result<OwnedFd, KvmProblem> {
     open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| match errno {
         Errno::NOENT | Errno::NXIO | Errno::NODEV => KvmProblem::Missing(Virtualization::detect()),
-        Errno::ACCESS | Errno::PERM => {
-            KvmProblem::Permission { group: stat(Path::new(DEVICE)).map_or(0, |stat| stat.st_gid) }
-        }
+        Errno::ACCESS | Errno::PERM => KvmProblem::Permission { group: group_with_access() },
         errno => KvmProblem::Open { errno },
+    })
+}
+
+fn permission(group: Option<&str>) -> String {
+    match group {
+        Some(group) => {
+            format!("join the group that may (`sudo usermod -aG {group} $USER`), log in again")
+        }
+        None => format!("let yourself (`sudo setfacl -m u:$USER:rw {DEVICE}`; a udev rule makes it last)"),
+    }
+}
+
+/// The group whose members may open the device, if it is not root's.
+fn group_with_access() -> Option<String> {
+    const GROUP_READ_WRITE: u32 = 0o060;
+    let stat = stat(Path::new(DEVICE)).ok()?;
+    let may = stat.st_gid != 0 && stat.st_mode & GROUP_READ_WRITE == GROUP_READ_WRITE;
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    may.then(|| group_name(&groups, stat.st_gid).unwrap_or(stat.st_gid.to_string()))
+}
+
+/// Looks a group up in the text of `/etc/group`.
+fn group_name(groups: &str, gid: u32) -> Option<String> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
     })
 }
 
@@ -104,6 +126,11 @@ mod tests {
         assert_eq!(detect("flags : svm"), Virtualization::Svm);
         assert_eq!(detect("flags : fpu hypervisor"), Virtualization::NotInGuest);
         assert_eq!(detect("flags : vmxnet"), Virtualization::None);
+        let groups = "root:x:0:\nbroken\nkvm:x:104:a,b\n";
+        assert_eq!(group_name(groups, 104).as_deref(), Some("kvm"));
+        assert_eq!(group_name(groups, 1), None);
+        let sentence = KvmProblem::Permission { group: Some("kvm".into()) }.to_string();
+        assert!(sentence.contains("usermod -aG kvm $USER"), "{sentence}");
         assert!(KvmProblem::Missing(Virtualization::Vmx).to_string().contains("modprobe kvm_intel"));
     }
 }

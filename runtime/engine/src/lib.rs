@@ -16,6 +16,7 @@ mod artifact;
 pub mod attach;
 mod config;
 mod control;
+mod descriptors;
 mod end;
 mod error;
 mod hostfile;
@@ -34,6 +35,7 @@ mod timeline;
 
 pub use artifact::Artifact;
 pub use config::{Console, SandboxConfig};
+pub use descriptors::close_on_exec;
 pub use end::End;
 pub use error::Error;
 pub use hostfile::{HostFile, HostFileError};

@@ -18,9 +18,8 @@ Exit status:
   128+N  a signal N ended the command (or, after a second Ctrl-C or SIGTERM, the sandbox)
   127    the command was not found
   126    the command could not be executed
-  125    ampoule itself failed: no KVM, a bad image, a guest that broke down; standard error says what
-  124    the time was up (--timeout)
-  2      the command line was wrong";
+  125    ampoule itself failed: a wrong command line, no KVM, a bad image, a guest that broke down ...
+  124    the time was up (--timeout)";
 
 /// Options of `run` and `shell`.
 #[derive(Debug, clap::Args)]

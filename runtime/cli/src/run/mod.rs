@@ -59,6 +59,7 @@ pub fn run(args: RunArgs, kind: Kind, start: Nanos) -> ExitCode {
 
 fn go(request: Request, printing: Printing, start: Nanos) -> Result<u8> {
     let mut marks = timings::Marks::new(start);
+    ampoule_engine::close_on_exec().context("cannot keep this program's files from the VMM")?;
     let program = images::vmm()?;
     marks.note("vmm in memory");
     let config = request.config(&program)?;
