@@ -66,6 +66,9 @@ static void limits(void) {
     for (int i = 0; i < 4; i++)
         SHOW(dup(0));
     SHOW(open("a", O_RDONLY));
+    SHOW(open("missing", O_RDONLY));
+    SHOW(open("created", O_CREAT | O_RDWR, 0600));
+    SHOW(access("created", F_OK));
     int p[2];
     SHOW(pipe(p));
     SHOW(close(5));

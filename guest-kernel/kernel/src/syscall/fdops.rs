@@ -32,6 +32,12 @@ pub fn descriptor_limit() -> u64 {
     current().process.limits.lock().soft(resource::NOFILE)
 }
 
+/// `EMFILE` if there is no number for a further descriptor: for calls whose work could not be undone then.
+pub fn check_room() -> Result<()> {
+    let limit = descriptor_limit();
+    if current().process.files.lock().lock().has_room(limit) { Ok(()) } else { Err(Errno::EMFILE) }
+}
+
 fn close(args: &Args) -> Result<u64> {
     let removed = current().process.files.lock().lock().remove(args[0] as i32)?;
     descriptor_closed(&removed.open);

@@ -1,5 +1,6 @@
 //! Opening files by path.
 
+use super::fdops::check_room;
 use super::handle::{self, PathArgument};
 use super::{Args, Call, add_file, call, file};
 use crate::mm::user;
@@ -36,6 +37,7 @@ fn open_at(directory: u64, path: u64, flags: u32, mode: u32) -> Result<u64> {
 }
 
 fn open(context: &Context, base: &Location, path: &[u8], flags: u32, mode: u32) -> Result<u64> {
+    check_room()?;
     let opening = context.open(base, path, flags, mode)?;
     add_file(completed(opening)?, flags & O_CLOEXEC != 0)
 }
@@ -49,6 +51,9 @@ fn completed(opening: Opening) -> Result<Arc<OpenFile>> {
     }
     Ok(open)
 }
+
+/// The `RESOLVE_*` bits of Linux.
+const RESOLUTIONS: u32 = 0x3f;
 
 /// `struct open_how`: flags, mode, resolve.
 fn openat2(args: &Args) -> Result<u64> {
@@ -69,9 +74,15 @@ fn openat2(args: &Args) -> Result<u64> {
     }
     let creates = flags as u32 & (O_CREAT | linux::__O_TMPFILE) != 0;
     let unknown = flags & !u64::from(OPEN_FLAGS) != 0 || mode & !0o7777 != 0 || (mode != 0 && !creates);
-    // Resolution can be confined to a directory that is taken for the root, but not be made to stop at mounts or links.
-    if unknown || resolve & !u64::from(linux::RESOLVE_IN_ROOT) != 0 {
+    if unknown || resolve & !u64::from(RESOLUTIONS) != 0 {
         return Err(Errno::EINVAL);
+    }
+    // Resolution can be confined to a directory that is taken for the root, but not be made to stop at mounts or links:
+    // programs then do without this call.
+    match resolve as u32 {
+        0 | linux::RESOLVE_IN_ROOT => {}
+        resolve if resolve & linux::RESOLVE_CACHED != 0 => return Err(Errno::EAGAIN),
+        _ => return Err(Errno::ENOSYS),
     }
     let path = user::read_path(args[1])?;
     let mut context = handle::context();

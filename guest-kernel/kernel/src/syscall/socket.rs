@@ -1,6 +1,6 @@
 //! Sockets: making, naming, connecting, accepting.
 
-use super::fdops::add_pair;
+use super::fdops::{add_pair, check_room};
 use super::handle::{only, usable};
 use super::socket_transfer::wait;
 use super::{Args, Call, add_file, call, timeouts};
@@ -97,6 +97,7 @@ fn accept(args: &Args, flags: u64) -> Result<u64> {
     let flags = only(flags, FLAGS)?;
     let open = usable(args[0])?;
     let socket = socket_of(&open)?;
+    check_room()?;
     let deadline = timeouts::receive_deadline(&open);
     let accepted = wait(&open, open.nonblocking(), deadline, || socket.accept())?;
     if args[1] != 0 {

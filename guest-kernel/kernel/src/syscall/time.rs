@@ -156,15 +156,17 @@ fn sleep_until(deadline: u64) -> Result<()> {
     }
 }
 
-/// A relative sleep; what is left of it goes to `remaining`. (A handled signal ends it, as POSIX wants; a stop and a
-/// continuation go on with it.)
+/// A relative sleep; what is left of it goes to `remaining`. A handled signal ends it; after a stop it goes on, with the
+/// deadline that it had.
 fn sleep_for(ns: u64, remaining: u64) -> Result<u64> {
-    let deadline = clock::monotonic_ns().saturating_add(ns);
+    let before = current().sleep_deadline.swap(0, Ordering::Relaxed);
+    let deadline = if before != 0 { before } else { clock::monotonic_ns().saturating_add(ns) };
     match sleep_until(deadline) {
         Ok(()) => Ok(0),
         Err(_) => {
             user::write_if(remaining, timespec(deadline.saturating_sub(clock::monotonic_ns())))?;
-            Err(Errno::EINTR)
+            current().sleep_deadline.store(deadline, Ordering::Relaxed);
+            Err(Errno::ERESTARTNOHAND)
         }
     }
 }

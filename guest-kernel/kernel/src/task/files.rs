@@ -47,6 +47,11 @@ impl FileTable {
         Ok(free as i32)
     }
 
+    /// Whether there is a free number below `limit`.
+    pub fn has_room(&self, limit: u64) -> bool {
+        (self.slots.len() as u64) < limit || self.slots.iter().take(limit as usize).any(Option::is_none)
+    }
+
     /// Enters a description at a number; returns what was there.
     pub fn set(&mut self, fd: i32, descriptor: Descriptor, limit: u64) -> Result<Option<Descriptor>> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
