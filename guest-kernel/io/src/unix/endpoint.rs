@@ -123,7 +123,7 @@ impl Endpoint {
     }
 
     /// Gives senders back what their messages occupied, and wakes those that may go on.
-    pub fn refund(refunds: Vec<Refund>) {
+    pub fn refund(refunds: impl IntoIterator<Item = Refund>) {
         for (sender, amount) in refunds {
             let send_buffer = sender.state.lock().send_buffer;
             let could = sender.is_writable(send_buffer);

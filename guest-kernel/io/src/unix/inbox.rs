@@ -135,10 +135,11 @@ impl Inbox {
         Vec::new()
     }
 
-    /// Takes `count` bytes off a stream, and gives the descriptors that came with them.
-    pub fn consume(&mut self, mut count: usize, refunds: &mut Vec<Refund>) -> Passed {
+    /// Takes `count` bytes off a stream, and gives the descriptors that came with them. A stream has one sender.
+    pub fn consume(&mut self, mut count: usize) -> (Passed, Option<Refund>) {
+        let sender = self.first().map(|first| first.sender.clone());
         self.bytes.discard(count);
-        let mut passed = Passed::default();
+        let (mut passed, mut refund) = (Passed::default(), 0);
         while count > 0
             && let Some(segment) = self.segments.front_mut()
         {
@@ -148,21 +149,21 @@ impl Inbox {
             let step = count.min(segment.len);
             segment.len -= step;
             count -= step;
-            let used_up = segment.len == 0;
-            refunds.push((segment.sender.clone(), if used_up { step + OVERHEAD } else { step }));
-            if used_up {
+            refund += step;
+            if segment.len == 0 {
+                refund += OVERHEAD;
                 self.segments.pop_front();
             }
         }
-        passed
+        (passed, sender.map(|sender| (sender, refund)))
     }
 
     /// Takes the first message, with what is left of its bytes.
-    pub fn take_message(&mut self, refunds: &mut Vec<Refund>) -> Option<Segment> {
+    pub fn take_message(&mut self) -> Option<(Segment, Refund)> {
         let segment = self.segments.pop_front()?;
         self.bytes.discard(segment.len);
-        refunds.push((segment.sender.clone(), segment.len + OVERHEAD));
-        Some(segment)
+        let refund = (segment.sender.clone(), segment.len + OVERHEAD);
+        Some((segment, refund))
     }
 
     /// Takes everything.

@@ -47,10 +47,13 @@ fn address(open: &Arc<OpenFile>) -> usize {
 impl Passed {
     /// Puts descriptors on their way: `EINVAL` if there are too many at once, `ETOOMANYREFS` if there are too many in all.
     pub fn new(files: Vec<Arc<OpenFile>>) -> Result<Self> {
+        if files.is_empty() {
+            return Ok(Self(files));
+        }
         if files.len() > MAX_IN_MESSAGE {
             return Err(Errno::EINVAL);
         }
-        if !files.is_empty() && IN_FLIGHT.load(Ordering::Relaxed) + files.len() > MAX_IN_FLIGHT {
+        if IN_FLIGHT.load(Ordering::Relaxed) + files.len() > MAX_IN_FLIGHT {
             collect();
             if IN_FLIGHT.load(Ordering::Relaxed) + files.len() > MAX_IN_FLIGHT {
                 return Err(ETOOMANYREFS);
@@ -81,6 +84,9 @@ impl Passed {
 
     fn leave(&mut self) -> Vec<Arc<OpenFile>> {
         let files = core::mem::take(&mut self.0);
+        if files.is_empty() {
+            return files;
+        }
         IN_FLIGHT.fetch_sub(files.len(), Ordering::Relaxed);
         let mut travellers = TRAVELLERS.lock();
         for open in files.iter().filter(|open| is_socket(open)) {

@@ -8,7 +8,6 @@ use super::names;
 use super::passed::Passed;
 use crate::socket::Kind;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use ampoule_kbase::{Ancillary, Errno, Events, Received, Result, Sink, SocketAddress, Source, platform};
 use core::sync::atomic::Ordering;
 
@@ -191,13 +190,13 @@ struct Taken {
     full_length: usize,
     sender: Arc<Endpoint>,
     ancillary: Ancillary,
-    refunds: Vec<Refund>,
+    refund: Option<Refund>,
 }
 
 impl Taken {
     fn finish(self) -> Received {
         let from = self.sender.state.lock().address.clone();
-        Endpoint::refund(self.refunds);
+        Endpoint::refund(self.refund);
         Received {
             bytes: self.bytes,
             full_length: self.full_length,
@@ -219,13 +218,13 @@ pub fn receive_stream(socket: &Arc<Endpoint>, sink: &mut dyn Sink, peek: bool) -
         let credentials = shown_credentials(&state, first.credentials);
         let limit = state.inbox.stream_limit(sink.remaining(), state.pass_credentials);
         let bytes = state.inbox.peek(sink, limit)?;
-        let mut refunds = Vec::new();
-        let files = if peek {
-            state.inbox.peek_passed(bytes)
+        let (files, refund) = if peek {
+            (state.inbox.peek_passed(bytes), None)
         } else {
-            state.inbox.consume(bytes, &mut refunds).arrive()
+            let (passed, refund) = state.inbox.consume(bytes);
+            (passed.arrive(), refund)
         };
-        Taken { bytes, full_length: bytes, sender, ancillary: Ancillary { files, credentials }, refunds }
+        Taken { bytes, full_length: bytes, sender, ancillary: Ancillary { files, credentials }, refund }
     };
     Ok(taken.finish())
 }
@@ -244,13 +243,13 @@ pub fn receive_message(socket: &Arc<Endpoint>, sink: &mut dyn Sink, peek: bool) 
         let (full_length, sender) = (first.len, first.sender.clone());
         let credentials = shown_credentials(&state, first.credentials);
         let bytes = state.inbox.peek(sink, full_length)?;
-        let mut refunds = Vec::new();
-        let files = if peek {
-            state.inbox.first().map(|first| first.passed.files().to_vec()).unwrap_or_default()
+        let (files, refund) = if peek {
+            (state.inbox.first().map(|first| first.passed.files().to_vec()), None)
         } else {
-            state.inbox.take_message(&mut refunds).map(|message| message.passed.arrive()).unwrap_or_default()
+            state.inbox.take_message().map(|(message, refund)| (message.passed.arrive(), refund)).unzip()
         };
-        Taken { bytes, full_length, sender, ancillary: Ancillary { files, credentials }, refunds }
+        let ancillary = Ancillary { files: files.unwrap_or_default(), credentials };
+        Taken { bytes, full_length, sender, ancillary, refund }
     };
     if !peek {
         socket.unblock();
