@@ -258,7 +258,7 @@ fn small_image() -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
     #[test]
     fn changed_images_do_no_harm(changes in prop::collection::vec((0usize..1200, any::<u8>()), 1..8), far in any::<bool>()) {
         testing::setup();
