@@ -16,6 +16,7 @@ mod version;
 use ampoule_engine::{Nanos, OWN_FAILURE};
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -25,24 +26,29 @@ fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return refuse(&error),
     };
-    let result = match command {
-        Command::Run(args) => return run::run(*args, run::Kind::Command, start),
-        Command::Shell(args) => return run::run(*args, run::Kind::Shell, start),
-        Command::Doctor(args) => return doctor::doctor(args.json),
-        Command::Image(command) => image::image(command),
-        Command::Completions { shell } => {
+    match command {
+        Command::Run(args) => run::run(*args, run::Kind::Command, start),
+        Command::Shell(args) => run::run(*args, run::Kind::Shell, start),
+        Command::Doctor(args) => printing(|| Ok(doctor::doctor(args.json))),
+        Command::Image(command) => printing(|| image::image(command).map(|()| ExitCode::SUCCESS)),
+        Command::Completions { shell } => printing(|| {
             clap_complete::generate(shell, &mut Cli::command(), "ampoule", &mut std::io::stdout());
-            Ok(())
-        }
-        Command::Version(args) => version::version(args.json),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format!("{error:#}"));
-            ExitCode::FAILURE
-        }
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Version(args) => printing(|| version::version(args.json).map(|()| ExitCode::SUCCESS)),
     }
+}
+
+/// Runs a command that prints for a reader, and ends silently when the reader goes, as with `| head`. (What runs
+/// commands in a guest tells them instead.)
+fn printing(command: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+    // SAFETY: no handler is installed, only the default action, and there is only one thread.
+    // It fails only for signals that do not exist.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    command().unwrap_or_else(|error| {
+        complain(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
 }
 
 /// Prints what is wrong with the command line, or the help that it asks for.

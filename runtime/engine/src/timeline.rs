@@ -27,8 +27,6 @@ impl Nanos {
 pub struct Timeline {
     /// The sandbox was asked for.
     pub launch: Option<Nanos>,
-    /// The VMM's program was ready to be executed.
-    pub vmm_loaded: Option<Nanos>,
     /// The VMM's process was started.
     pub vmm_spawned: Option<Nanos>,
     /// What the VMM says; only known where it ended by itself or on request, not killed.

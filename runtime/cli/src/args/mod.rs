@@ -25,10 +25,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a command in a new microVM, and end with its exit status
-    #[command(after_help = run::EXIT_CODES)]
+    #[command(after_help = run::EXIT_CODES, override_usage = "ampoule run [OPTIONS] [--] COMMAND [ARGUMENT]...")]
     Run(Box<RunArgs>),
     /// Open a shell on a terminal in a new microVM
-    #[command(after_help = run::EXIT_CODES)]
+    #[command(after_help = run::EXIT_CODES, override_usage = "ampoule shell [OPTIONS] [[--] SHELL [ARGUMENT]...]")]
     Shell(Box<RunArgs>),
     /// Say whether this machine can run microVMs, and what to mend
     Doctor(DoctorArgs),

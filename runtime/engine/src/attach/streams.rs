@@ -67,8 +67,22 @@ impl Streams {
 
     /// The guest kernel wrote to its log.
     pub(super) fn log(&mut self, bytes: &[u8]) {
-        if let Some(log) = self.log.as_mut().filter(|log| log.waiting() < LOG_WAITING) {
+        let Some(log) = self.log.as_mut().filter(|log| log.waiting() < LOG_WAITING) else { return };
+        if self.terminal.is_none() {
             log.write(bytes);
+            return;
+        }
+        // A raw terminal starts a line where the one before it ended, unless it is told otherwise.
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            match line.strip_suffix(b"\n") {
+                Some(text) => {
+                    log.write(text);
+                    log.write(b"\r\n");
+                }
+                None => {
+                    log.write(line);
+                }
+            }
         }
     }
 

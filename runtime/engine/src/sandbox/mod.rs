@@ -4,14 +4,13 @@
 //! [`Sandbox::service`] has something to do; with [`Sandbox::deadline`] that is all that a poll loop, or an
 //! asynchronous runtime, needs to know.
 
-use crate::config::{Console, SandboxConfig, VmmEnds, descriptors};
+mod launch;
+
 use crate::control::{Control, Received};
 use crate::end::End;
-use crate::error::Error;
-use crate::kvm;
 use crate::life::{Action, Input, State};
 use crate::liveness::Liveness;
-use crate::process::{Descriptors, Gone, Process};
+use crate::process::{Gone, Process};
 use crate::report::Report;
 use crate::session::{Event, Session, Violation};
 use crate::timeline::{Nanos, Timeline};
@@ -19,10 +18,8 @@ use ampoule_policies::{Deadlines, Mib};
 use ampoule_protocol::ByeReason;
 use rustix::event::epoll;
 use rustix::io::{Errno, read};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::time::Timespec;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 /// Most receives in one [`Sandbox::service`], so that the caller's other work has its turn.
@@ -87,57 +84,6 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts a VMM. The agent need not be up to be spoken to: use [`Sandbox::session_mut`] at once.
-    pub fn launch(config: &SandboxConfig<'_>) -> Result<Self, Error> {
-        let mut timeline = Timeline { launch: Some(Nanos::now()), ..Timeline::default() };
-        let kvm = kvm::open_device()?;
-        let (control, vmm_control) =
-            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                .map_err(Error::system("create a socket pair"))?;
-        let (report, vmm_report) = pipe()?;
-        let (vmm_lifeline, lifeline) = pipe()?;
-        let (console, vmm_console) = match config.console {
-            Console::Stream => pipe().map(|(ours, vmms)| (Some(ours), Some(vmms)))?,
-            Console::Off => (None, None),
-        };
-        let vm_config = config.vm_config(&VmmEnds {
-            control: vmm_control.as_raw_fd(),
-            status: vmm_report.as_raw_fd(),
-            lifeline: vmm_lifeline.as_raw_fd(),
-            console: vmm_console.as_ref().map(AsRawFd::as_raw_fd),
-            kvm: kvm.as_raw_fd(),
-        });
-        let inherited = descriptors(&vm_config);
-        timeline.vmm_loaded = Some(Nanos::now());
-        let fds = Descriptors { stderr: vmm_report.as_fd(), inherited: &inherited };
-        let process = Process::start(config.vmm, &vm_config.to_json(), &fds)?;
-        timeline.vmm_spawned = Some(Nanos::now());
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(Error::system("create an epoll"))?;
-        watch(&epoll, &control, Watched::Control)?;
-        watch(&epoll, &report, Watched::Report)?;
-        watch(&epoll, &process, Watched::Process)?;
-        if let Some(console) = &console {
-            watch(&epoll, console, Watched::Console)?;
-        }
-        Ok(Self {
-            process,
-            control: Control::new(control),
-            session: Session::new(),
-            report: Report::new(report),
-            console,
-            _lifeline: lifeline,
-            state: Some(State::new(Instant::now(), config.deadlines.boot)),
-            liveness: None,
-            deadlines: config.deadlines,
-            memory: config.memory,
-            timeline,
-            epoll,
-            wants_room: false,
-            deaf: false,
-            peak_rss_kib: None,
-        })
-    }
-
     /// What was said to the agent and by it.
     pub fn session(&self) -> &Session {
         &self.session
@@ -409,13 +355,4 @@ fn consequence(event: &Event<'_>, timeline: &mut Timeline) -> Option<Input> {
         Event::Bye(ByeReason::Shutdown) => Some(Input::Terminate(End::Stopped)),
         _ => None,
     }
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
-    pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(Error::system("create a pipe"))
-}
-
-fn watch(epoll: &OwnedFd, fd: impl AsFd, watched: Watched) -> Result<(), Error> {
-    epoll::add(epoll, fd, epoll::EventData::new_u64(watched as u64), epoll::EventFlags::IN)
-        .map_err(Error::system("watch a descriptor"))
 }
