@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// How long output that a slow reader has not taken may wait once the user wants an end.
 const FLUSH_GRACE: Duration = Duration::from_millis(500);
 
+/// Signals within this time count once: timeout(1), for one, sends each to the process and then to its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(50);
+
 const SIGTERM: u8 = nix::sys::signal::Signal::SIGTERM as u8;
 
 /// What became of a job.
@@ -43,7 +46,7 @@ pub fn run(sandbox: &mut Sandbox, spec: JobSpec, streams: Streams, signals: Opti
     if let Err(error) = steps.begin(sandbox.session_mut()) {
         sandbox.stop(End::Unsayable(error), Manner::Kill);
     }
-    let mut drive = Drive { sandbox, steps, signals, clock, manner, ending_signals: 0, forced: None };
+    let mut drive = Drive { sandbox, steps, signals, clock, manner, asked_to_end: None, forced: None };
     drive.sandbox.flush();
     while !drive.is_done() {
         drive.turn();
@@ -58,8 +61,8 @@ struct Drive<'a> {
     signals: Option<&'a mut Signals>,
     clock: Clock,
     manner: Manner,
-    /// How many signals asked for an end.
-    ending_signals: u32,
+    /// When a signal first asked for an end, and the job was told.
+    asked_to_end: Option<Instant>,
     /// What the user's signals or the clock decided, whatever the job says.
     forced: Option<Outcome>,
 }
@@ -157,17 +160,23 @@ impl Drive<'_> {
     fn obey(&mut self) {
         while let Some(wish) = self.signals.as_mut().and_then(|signals| signals.next()) {
             match wish {
-                Wish::End(signo) => {
-                    self.ending_signals += 1;
-                    match self.ending_signals == 1 && self.steps.is_running() {
-                        true => self.signal_job(signo),
-                        false => self.interrupt(signo),
-                    }
-                }
+                Wish::End(signo) => self.ask_to_end(signo, Instant::now()),
                 Wish::Pass(signo) if self.steps.is_running() => self.signal_job(signo),
                 Wish::Pass(_) => {}
                 Wish::Resize => self.resize(),
             }
+        }
+    }
+
+    /// The first time, the job is asked; the second time, nobody is.
+    fn ask_to_end(&mut self, signo: u8, now: Instant) {
+        match self.asked_to_end {
+            Some(first) if now < first + SAME_SIGNAL => {}
+            None if self.steps.is_running() => {
+                self.asked_to_end = Some(now);
+                self.signal_job(signo);
+            }
+            None | Some(_) => self.interrupt(signo),
         }
     }
 
