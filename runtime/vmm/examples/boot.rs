@@ -62,13 +62,20 @@ fn boot(options: Options) -> std::io::Result<i32> {
     let mut slices = files.iter().map(slice).collect::<Result<Vec<_>, _>>()?;
     let (mut host, guest) = UnixStream::pair()?;
     let (mut status, status_writer) = pipe()?;
+    // When this process is gone, so is the VM.
+    let (lifeline, _held) = pipe()?;
     let mut config = VmConfig::new(options.memory_mib, slices.remove(0));
     config.images = slices;
     config.cmdline = options.words.join(" ");
     config.console_fd = Some(2);
     config.status_fd = Some(status_writer.as_raw_fd());
     config.vsock.ports.push(VsockPort { port: CONTROL_PORT, fd: guest.as_raw_fd() });
-    for fd in files.iter().map(AsRawFd::as_raw_fd).chain([status_writer.as_raw_fd(), guest.as_raw_fd()]) {
+    config.lifeline_fd = Some(lifeline.as_raw_fd());
+    for fd in files.iter().map(AsRawFd::as_raw_fd).chain([
+        status_writer.as_raw_fd(),
+        guest.as_raw_fd(),
+        lifeline.as_raw_fd(),
+    ]) {
         let_inherit(fd)?;
     }
     let mut vmm = Command::new(find_vmm()?).arg(config.to_json()).spawn()?;
