@@ -21,12 +21,13 @@ pub struct Report {
     status_fd: Option<BorrowedFd<'static>>,
     shared: Option<Arc<Shared>>,
     timings: Timings,
+    max_rss_at_start: u64,
 }
 
 impl Report {
     /// For a process that has just started.
     pub fn new(timings: Timings) -> Self {
-        Self { status_fd: None, shared: None, timings }
+        Self { status_fd: None, shared: None, timings, max_rss_at_start: max_rss_kib() }
     }
 
     /// Where the status goes. Without it, a failure goes to stderr.
@@ -53,7 +54,7 @@ impl Report {
             message: ending.message.clone(),
             console_tail,
             timings: Timings { end: Some(monotonic_ns()), ..self.timings() },
-            peak_rss_kib: peak_rss_kib(),
+            peak_rss_kib: peak_rss_kib(self.max_rss_at_start),
         };
         match self.status_fd {
             Some(fd) => write_until(fd, &status.to_json(), Instant::now() + PATIENCE),
@@ -67,6 +68,22 @@ impl Report {
     }
 }
 
-fn peak_rss_kib() -> u64 {
+/// The greatest resident set of this process. Linux counts what the process was before `exec`, too: where that was more,
+/// `at_start` says so, and /proc knows better, if it is there.
+fn peak_rss_kib(at_start: u64) -> u64 {
+    let peak = max_rss_kib();
+    match peak > at_start {
+        true => peak,
+        false => high_water_mark_kib().unwrap_or(peak),
+    }
+}
+
+fn max_rss_kib() -> u64 {
     getrusage(UsageWho::RUSAGE_SELF).ok().and_then(|usage| u64::try_from(usage.max_rss()).ok()).unwrap_or(0)
+}
+
+fn high_water_mark_kib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }

@@ -94,12 +94,19 @@ fn fill(pipe: &std::io::PipeWriter) {
 
 #[test]
 fn idle_memory_is_small() {
+    // The child starts as a copy of this process.
+    let ballast = vec![1u8; 32 << 20];
     let mut running = Vm::new("halt").start();
     running.wait_for_line("halting");
+    assert_eq!(ballast.iter().step_by(4096).map(|&byte| u64::from(byte)).sum::<u64>(), 8192);
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.process.id())).unwrap();
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kib: u64 = rss.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kib < 6 * 1024, "{kib} KiB");
+    send_signal(&running, Signal::TERM);
+    // However much memory the process took before it became the VMM.
+    let peak = running.wait().status.peak_rss_kib;
+    assert!((kib..6 * 1024).contains(&peak), "{peak} KiB");
 }
 
 #[test]
