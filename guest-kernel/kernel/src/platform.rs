@@ -36,7 +36,7 @@ impl Platform for Kernel {
         let credentials = process.credentials.lock();
         Caller {
             pid: process.pid,
-            tid: this.tid,
+            tid: this.tid(),
             pgid: process.pgid.load(Ordering::Relaxed),
             sid: process.sid.load(Ordering::Relaxed),
             uid: credentials.uid,

@@ -18,11 +18,11 @@ impl ampoule_kfs::proc::Processes for Processes {
     }
 
     fn threads(&self, pid: u32) -> Vec<u32> {
-        table::find(pid).map_or_else(Vec::new, |p| p.threads.lock().iter().map(|thread| thread.tid).collect())
+        table::find(pid).map_or_else(Vec::new, |p| p.threads.lock().iter().map(|thread| thread.tid()).collect())
     }
 
     fn current(&self) -> (u32, u32) {
-        crate::task::sched::try_current().map_or((1, 1), |this| (this.process.pid, this.tid))
+        crate::task::sched::try_current().map_or((1, 1), |this| (this.process.pid, this.tid()))
     }
 
     fn text(&self, pid: u32, tid: u32, name: &str) -> Result<Vec<u8>> {

@@ -45,7 +45,7 @@ pub struct MapRequest {
 impl AddressSpace {
     /// Maps, and returns the address.
     pub fn map(&mut self, request: MapRequest) -> Result<u64> {
-        let length = page_up(request.length).filter(|length| *length > 0).ok_or(Errno::EINVAL)?;
+        let length = page_up(request.length).filter(|length| *length > 0).ok_or(Errno::ENOMEM)?;
         if self.areas.len() >= MAX_AREAS {
             return Err(Errno::ENOMEM);
         }
@@ -151,7 +151,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Changes the protection of a range, all of which must be mapped.
+    /// Changes the protection of a range up to the first address that is not mapped or may not be written, which is the
+    /// error then.
     pub fn protect(&mut self, start: u64, length: u64, protection: Protection) -> Result<()> {
         if !start.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
@@ -161,11 +162,7 @@ impl AddressSpace {
         if length == 0 {
             return Ok(());
         }
-        self.check_mapped(start, end)?;
-        if protection.contains(Protection::WRITE) && self.overlapping(start, end).any(|area| !area.may_write)
-        {
-            return Err(Errno::EACCES);
-        }
+        let (end, result) = self.protectable(start, end, protection);
         let mut stale = false;
         for mut area in self.take(start, end) {
             let before = area.protection;
@@ -179,7 +176,22 @@ impl AddressSpace {
         if stale {
             self.flush();
         }
-        Ok(())
+        result
+    }
+
+    /// How far the protection of a range can be changed, and why not further.
+    fn protectable(&self, start: u64, end: u64, protection: Protection) -> (u64, Result<()>) {
+        let mut at = start;
+        for area in self.overlapping(start, end) {
+            if area.start > at {
+                break;
+            }
+            if protection.contains(Protection::WRITE) && !area.may_write {
+                return (at, Err(Errno::EACCES));
+            }
+            at = area.end;
+        }
+        if at < end { (at, Err(Errno::ENOMEM)) } else { (end, Ok(())) }
     }
 
     /// Gives the present pages of an area the bits of its protection; says whether a right was taken away.

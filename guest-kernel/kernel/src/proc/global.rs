@@ -2,11 +2,11 @@
 
 use crate::task::{process, sched};
 use crate::time::{SECOND, clock};
-use crate::{boot, syscall};
+use crate::{boot, random, syscall};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Result, frames};
+use ampoule_kbase::{Errno, Once, Result, frames};
 use core::fmt::Write;
 
 /// Hundredths of a second.
@@ -30,6 +30,9 @@ pub fn text(name: &str) -> Result<Vec<u8>> {
         "sys/kernel/version" => format!("{}\n", syscall::VERSION),
         "sys/kernel/hostname" => format!("{}\n", String::from_utf8_lossy(&syscall::hostname())),
         "sys/kernel/pid_max" => format!("{}\n", process::PID_MAX),
+        "sys/kernel/random/boot_id" => boot_id(),
+        "sys/kernel/random/uuid" => random_id(),
+        "sys/kernel/random/entropy_avail" | "sys/kernel/random/poolsize" => "256\n".into(),
         "ampoule/boot" => boot_phases(),
         "ampoule/unknown_calls" => format!("{}\n", syscall::unknown_calls()),
         _ => return Err(Errno::ENOENT),
@@ -44,6 +47,29 @@ fn meminfo() -> String {
         "MemTotal:       {total:8} kB\nMemFree:        {free:8} kB\nMemAvailable:   {free:8} kB\nBuffers:               0 kB\n\
          Cached:                0 kB\nSwapCached:            0 kB\nSwapTotal:             0 kB\nSwapFree:              0 kB\n"
     )
+}
+
+/// An id that is another one after each start.
+fn boot_id() -> String {
+    static ID: Once<String> = Once::new();
+    if ID.get().is_none() {
+        ID.set(random_id());
+    }
+    ID.get().cloned().unwrap_or_default()
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn random_id() -> String {
+    let mut bytes = [0; 16];
+    random::fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::new();
+    for (i, byte) in bytes.iter().enumerate() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}{byte:02x}", if matches!(i, 4 | 6 | 8 | 10) { "-" } else { "" });
+    }
+    text + "\n"
 }
 
 fn uptime() -> String {

@@ -58,7 +58,7 @@ pub fn write(process: &Process, name: &str, bytes: &[u8]) -> Result<()> {
 }
 
 fn thread_of(process: &Process, tid: u32) -> Option<Arc<Thread>> {
-    process.threads.lock().iter().find(|thread| thread.tid == tid).cloned()
+    process.threads.lock().iter().find(|thread| thread.tid() == tid).cloned()
 }
 
 fn state(process: &Process, tid: u32) -> (char, &'static str) {

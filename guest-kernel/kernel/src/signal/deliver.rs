@@ -63,6 +63,7 @@ fn next_signal(thread: &Thread) -> Option<SignalInfo> {
 
 fn run_handler(thread: &Thread, frame: &mut TrapFrame, info: &SignalInfo, action: &Action) {
     restart(frame, Some(action));
+    thread.sleep_deadline.store(0, Ordering::Relaxed);
     let mut signals = thread.signals.lock();
     let saved = signals.restore_mask.take().unwrap_or(signals.mask);
     let alternate = signals.alternate;

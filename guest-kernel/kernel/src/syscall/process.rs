@@ -28,7 +28,7 @@ pub const CALLS: &[Call] = &[
     call(linux::__NR_waitid, "waitid", "iixxx", waitid),
     call(linux::__NR_getpid, "getpid", "", |_| Ok(u64::from(current().process.pid))),
     call(linux::__NR_getppid, "getppid", "", |_| Ok(u64::from(current().process.parent_pid()))),
-    call(linux::__NR_gettid, "gettid", "", |_| Ok(u64::from(current().tid))),
+    call(linux::__NR_gettid, "gettid", "", |_| Ok(u64::from(current().tid()))),
     call(linux::__NR_getpgrp, "getpgrp", "", |_| {
         Ok(u64::from(current().process.pgid.load(Ordering::Relaxed)))
     }),
@@ -307,7 +307,8 @@ fn target(pid: u64) -> Result<Arc<Process>> {
 
 fn setpgid(args: &Args) -> Result<u64> {
     let (pid, pgid) = (args[0] as i32, args[1] as i32);
-    if pgid < 0 {
+    // A group that is named by the process takes its number, also one that no group can have.
+    if pgid < 0 || pgid == 0 && pid < 0 {
         return Err(Errno::EINVAL);
     }
     let this = &current().process;
@@ -345,7 +346,7 @@ fn setsid(_args: &Args) -> Result<u64> {
 fn set_tid_address(args: &Args) -> Result<u64> {
     let this = current();
     this.clear_child_tid.store(args[0], Ordering::Relaxed);
-    Ok(u64::from(this.tid))
+    Ok(u64::from(this.tid()))
 }
 
 const ROBUST_LIST_HEAD: u64 = 24;

@@ -36,7 +36,7 @@ pub fn begin(call: Option<&Call>, frame: &TrapFrame) -> Option<Begun> {
 fn begin_slow(call: Option<&Call>, frame: &TrapFrame) -> Begun {
     let mut line = String::new();
     // Writing to a `String` cannot fail.
-    let _ = write!(line, "[{}] ", current().tid);
+    let _ = write!(line, "[{}] ", current().tid());
     let arguments = frame.arguments();
     match call {
         Some(call) => {

@@ -46,6 +46,9 @@ pub fn execute(frame: &mut TrapFrame, request: Request) -> Result<()> {
     let this = current();
     let image = Image::build_for(&this.process, request)?;
     end_other_threads()?;
+    if this.tid() != this.process.pid {
+        this.handle().become_first();
+    }
     let process = &this.process;
     let old = core::mem::replace(&mut *process.memory.lock(), Arc::new(Mutex::new(image.space)));
     sched::reload_space();
@@ -86,7 +89,7 @@ fn end_other_threads() -> Result<()> {
     let this = current();
     loop {
         let others: Vec<_> =
-            this.process.threads.lock().iter().filter(|t| t.tid != this.tid).cloned().collect();
+            this.process.threads.lock().iter().filter(|t| t.tid() != this.tid()).cloned().collect();
         if others.is_empty() {
             return Ok(());
         }

@@ -6,6 +6,7 @@ use super::thread::Thread;
 use super::{current, futex};
 use crate::mm::user;
 use crate::signal::{self, SignalInfo};
+use alloc::collections::BTreeSet;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{SIGCHLD, SIGCONT, SIGHUP};
@@ -48,10 +49,10 @@ pub fn end_current_thread() -> ! {
         let process = &this.process;
         let last = {
             let mut threads = process.threads.lock();
-            threads.retain(|thread| thread.tid != this.tid);
+            threads.retain(|thread| thread.tid() != this.tid());
             threads.is_empty()
         };
-        process::unregister_thread(this.tid);
+        process::unregister_thread(this.tid());
         if last {
             end_process(process);
         }
@@ -113,6 +114,7 @@ fn hand_over_children(process: &Arc<Process>) {
         return;
     }
     let heir = heir_of(process);
+    let mut groups: BTreeSet<u32> = children.iter().map(|child| child.pgid.load(Ordering::Relaxed)).collect();
     for child in children {
         *child.parent.lock() = heir.as_ref().map_or_else(Weak::new, Arc::downgrade);
         let signo = child.parent_death_signal.load(Ordering::Relaxed);
@@ -129,6 +131,10 @@ fn hand_over_children(process: &Arc<Process>) {
             }
         }
     }
+    groups.remove(&process.pgid.load(Ordering::Relaxed));
+    for pgid in groups {
+        hang_up_if_orphaned(pgid, process.pid);
+    }
 }
 
 fn heir_of(process: &Arc<Process>) -> Option<Arc<Process>> {
@@ -142,17 +148,22 @@ fn heir_of(process: &Arc<Process>) -> Option<Arc<Process>> {
     process::find(1)
 }
 
-/// The end of a session leader hangs its terminal up; a group that loses its last tie to the session and has stopped
-/// members is told to go on (POSIX, `_exit`).
+/// The end of a session leader hangs its terminal up.
 fn leave_session(process: &Arc<Process>) {
     let pgid = process.pgid.load(Ordering::Relaxed);
     if process.sid.load(Ordering::Relaxed) == process.pid {
         ampoule_kio::tty::session_ended(process.pid);
     }
+    hang_up_if_orphaned(pgid, process.pid);
+}
+
+/// A group that loses its last tie to the session (by the end of `ending`, a member or the parent of one) and has stopped
+/// members is told to go on (POSIX, `_exit`).
+fn hang_up_if_orphaned(pgid: u32, ending: u32) {
     let stopped = |p: &Arc<Process>| p.stopped.load(Ordering::Relaxed);
     let members = process::group(pgid);
-    let others: alloc::vec::Vec<_> = members.into_iter().filter(|p| p.pid != process.pid).collect();
-    if others.iter().any(stopped) && super::process_group_is_orphaned(pgid, process.pid) {
+    let others: alloc::vec::Vec<_> = members.into_iter().filter(|p| p.pid != ending).collect();
+    if others.iter().any(stopped) && super::process_group_is_orphaned(pgid, ending) {
         for member in others {
             signal::send_to_process(&member, SignalInfo::kernel(SIGHUP));
             signal::send_to_process(&member, SignalInfo::kernel(SIGCONT));

@@ -190,7 +190,7 @@ pub fn release_robust_list(this: &Thread) {
     let release = |entry: u64| {
         let word = (entry & !1).wrapping_add(offset);
         if let Ok(value) = user::read::<u32>(word)
-            && value & TID_MASK == this.tid
+            && value & TID_MASK == this.tid()
             && user::write(word, value & !TID_MASK | OWNER_DIED).is_ok()
         {
             wake_at(word, 1);

@@ -201,7 +201,7 @@ pub fn unregister(pid: u32) {
 
 /// Enters a thread into the table.
 pub fn register_thread(thread: &Arc<Thread>) {
-    THREADS.lock().insert(thread.tid, Arc::downgrade(thread));
+    THREADS.lock().insert(thread.tid(), Arc::downgrade(thread));
 }
 
 /// Takes a thread out of the table.

@@ -154,7 +154,7 @@ pub fn account_current() {
 pub fn schedule() {
     let this = current();
     account(this);
-    assert!(this.stack_intact(), "kernel stack overflow in thread {}", this.tid);
+    assert!(this.stack_intact(), "kernel stack overflow in thread {}", this.tid());
     let next = pick();
     if core::ptr::eq(this, &*next) {
         RUN_SINCE.store(clock::monotonic_ns(), Ordering::Relaxed);

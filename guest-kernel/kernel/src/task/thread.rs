@@ -8,7 +8,7 @@ use crate::signal::ThreadSignals;
 use alloc::sync::{Arc, Weak};
 use ampoule_kbase::{Events, Mutex, PAGE_SIZE, Result, Waiter, frames};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Kernel stacks are blocks of 2^2 pages. The extended state lies at their top, the trap frame below it.
 ///
@@ -36,8 +36,8 @@ pub enum State {
 
 /// A thread.
 pub struct Thread {
-    /// Thread id.
-    pub tid: u32,
+    /// Thread id: changes when a thread other than the first executes a program.
+    tid: AtomicU32,
     /// The process it belongs to.
     pub process: Arc<Process>,
     /// Signal mask, pending signals, alternate stack.
@@ -52,6 +52,8 @@ pub struct Thread {
     pub robust_list: AtomicU64,
     /// CPU time used, in nanoseconds.
     pub cpu_ns: AtomicU64,
+    /// When a sleep ends that was interrupted and begins again without a handler in between; 0: there is none.
+    pub sleep_deadline: AtomicU64,
     /// Whether the last wait ended by a wake-up.
     pub(super) woken: AtomicBool,
     state: AtomicU8,
@@ -92,7 +94,7 @@ impl Thread {
             context::prepare_stack(at)
         };
         Ok(Arc::new_cyclic(|this| Self {
-            tid,
+            tid: AtomicU32::new(tid),
             process,
             signals: Mutex::new(signals),
             attention: AtomicBool::new(false),
@@ -100,6 +102,7 @@ impl Thread {
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             cpu_ns: AtomicU64::new(0),
+            sleep_deadline: AtomicU64::new(0),
             woken: AtomicBool::new(false),
             state: AtomicU8::new(State::Runnable as u8),
             stack: bottom,
@@ -107,6 +110,19 @@ impl Thread {
             saved_bases: Mutex::new(bases),
             this: this.clone(),
         }))
+    }
+
+    /// Thread id.
+    #[inline]
+    pub fn tid(&self) -> u32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    /// Makes it the first thread of its process, whose others have ended.
+    pub fn become_first(self: &Arc<Self>) {
+        super::process::unregister_thread(self.tid());
+        self.tid.store(self.process.pid, Ordering::Relaxed);
+        super::process::register_thread(self);
     }
 
     /// The memory of its program.

@@ -101,7 +101,8 @@ fn look(process: &Process, options: &Options) -> Result<Option<News>> {
         if !matches(&child, options) {
             continue;
         }
-        any = true;
+        // Of one that has ended there will be no other news.
+        any |= options.exited || child.exit_status.lock().is_none();
         if let Some(event) = event_of(&child, options) {
             let own = child.usage();
             let mut usage = *child.children_usage.lock();
