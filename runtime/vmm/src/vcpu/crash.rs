@@ -10,16 +10,28 @@ use vm_memory::{Bytes, GuestAddress};
 /// Longest instruction of x86.
 const INSTRUCTION_LEN: usize = 15;
 
+/// Protected mode.
+const CR0_PE: u64 = 1;
+
 /// The end of the VM, with registers and the bytes at the instruction pointer.
 pub fn describe(vcpu: &VcpuFd, ram: &Ram, reason: Reason) -> Ending {
     let (Ok(regs), Ok(sregs)) = (vcpu.get_regs(), vcpu.get_sregs()) else {
         return Ending::of(reason);
     };
+    if is_reset(&regs, &sregs) {
+        return Ending::with(reason, "its registers are not known, as KVM resets the processor then");
+    }
     let code = match code_at(vcpu, ram, regs.rip) {
         Some(code) => code.map(|byte| format!(" {byte:02x}")).concat(),
         None => " not mapped".into(),
     };
     Ending::with(reason, &format!("{}; code at rip:{code}", registers(&regs, &sregs)))
+}
+
+/// Whether these are the registers after a reset. KVM does that to a guest that crashed where the processor does not
+/// tell its last state, as AMD's.
+fn is_reset(regs: &kvm_regs, sregs: &kvm_sregs) -> bool {
+    regs.rip == 0xfff0 && sregs.cs.selector == 0xf000 && sregs.cr0 & CR0_PE == 0
 }
 
 fn registers(regs: &kvm_regs, sregs: &kvm_sregs) -> String {
