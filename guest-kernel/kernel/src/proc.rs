@@ -18,7 +18,8 @@ impl ampoule_kfs::proc::Processes for Processes {
     }
 
     fn threads(&self, pid: u32) -> Vec<u32> {
-        table::find(pid).map_or_else(Vec::new, |p| p.threads.lock().iter().map(|thread| thread.tid()).collect())
+        table::find(pid)
+            .map_or_else(Vec::new, |p| p.threads.lock().iter().map(|thread| thread.tid()).collect())
     }
 
     fn current(&self) -> (u32, u32) {
