@@ -75,6 +75,17 @@ fn a_triple_fault_comes_with_registers_and_code() {
 }
 
 #[test]
+fn an_instruction_that_kvm_cannot_emulate_is_shown() {
+    let outcome = Vm::new("emulate").run();
+    // Where ring 0 runs natively, there is nothing to emulate.
+    if outcome.status.reason != Reason::PowerOff {
+        outcome.expect(Reason::EmulationFailure);
+        let message = &outcome.status.message;
+        assert!(message.contains("code at rip: f0 48 0f c7"), "{message}");
+    }
+}
+
+#[test]
 fn an_access_beyond_ram_reads_ones_and_does_no_harm() {
     Vm::new("no-memory").run().expect(Reason::PowerOff);
 }

@@ -100,6 +100,10 @@ void guest(const uint8_t *params) {
     if (has_word("test=spin")) { print("spinning\n"); for (;;) ; }
     if (has_word("test=halt")) { print("halting\n"); for (;;) __asm__ volatile("cli; hlt"); }
     if (has_word("test=crash")) { print("about to crash\n"); crash(); }
+    if (has_word("test=emulate")) {
+        static uint64_t wide[2] __attribute__((aligned(16)));
+        __asm__ volatile("lock cmpxchg16b %0" : "+m"(wide) : "a"(0), "d"(0), "b"(0), "c"(0) : "cc");
+    }
     if (has_word("test=reset")) end(1);
     if (has_word("test=panic")) { print("panic: on purpose\n"); end(2); }
     if (has_word("test=oom")) end(3);
