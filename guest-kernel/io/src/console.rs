@@ -61,3 +61,19 @@ impl File for Console {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{local, read, setup, write};
+
+    #[test]
+    fn what_is_written_is_logged() {
+        setup();
+        let console = Console::new();
+        let text = [b'x'; 1000];
+        assert_eq!(write(&*console, &text), Ok(1000));
+        assert_eq!(local(|l| core::mem::take(&mut l.logged)), text);
+        assert_eq!(read(&*console, 10).unwrap(), b"");
+    }
+}

@@ -28,15 +28,18 @@ impl Kind {
             1 => Self::Stream,
             2 => Self::Datagram,
             5 => Self::SeqPacket,
-            0 | 7..=9 | 11.. => return Err(Errno::EINVAL),
             _ => return Err(Errno::ESOCKTNOSUPPORT),
         })
     }
 }
 
+/// Kinds of sockets are less than this (`SOCK_MAX`).
+const KINDS: u32 = 11;
+
 /// `socket(2)`; `kind` without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
 pub fn socket(domain: u32, kind: u32, protocol: u32) -> Result<Arc<dyn File>> {
     match domain {
+        AF_UNIX | AF_VSOCK if kind >= KINDS => Err(Errno::EINVAL),
         AF_UNIX => unix::socket(kind, protocol),
         AF_VSOCK => vsock::socket(kind, protocol),
         _ => Err(Errno::EAFNOSUPPORT),
@@ -46,8 +49,32 @@ pub fn socket(domain: u32, kind: u32, protocol: u32) -> Result<Arc<dyn File>> {
 /// `socketpair(2)`; `kind` without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
 pub fn socketpair(domain: u32, kind: u32, protocol: u32) -> Result<(Arc<dyn File>, Arc<dyn File>)> {
     match domain {
+        AF_UNIX | AF_VSOCK if kind >= KINDS => Err(Errno::EINVAL),
         AF_UNIX => unix::socketpair(kind, protocol),
         AF_VSOCK => Err(Errno::EOPNOTSUPP),
         _ => Err(Errno::EAFNOSUPPORT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{host, setup};
+
+    #[test]
+    fn refuses_what_the_host_refuses() {
+        setup();
+        for kind in (0..16).chain([u32::MAX]) {
+            for protocol in [0, 1, 2] {
+                // SAFETY: no pointers.
+                let fd = unsafe { libc::socket(libc::AF_UNIX, kind as i32, protocol as i32) };
+                let theirs = host::check(fd as isize).map(|fd| {
+                    // SAFETY: the descriptor is ours.
+                    unsafe { libc::close(fd as i32) };
+                });
+                assert_eq!(socket(AF_UNIX, kind, protocol).map(|_| ()), theirs, "{kind} {protocol}");
+            }
+        }
+        assert_eq!(socket(77, 1, 0).err(), Some(Errno::EAFNOSUPPORT));
     }
 }

@@ -10,12 +10,14 @@ pub struct Block {
 }
 
 impl Block {
+    /// A block of `2^order` pages with arbitrary contents.
+    pub fn exactly(order: usize) -> Result<Self> {
+        Ok(Self { physical: allocate_block(order, false)?, order })
+    }
+
     /// A block of `2^order` pages with arbitrary contents, or a single page where that is not to be had.
     pub fn new(order: usize) -> Result<Self> {
-        if let Ok(physical) = allocate_block(order, false) {
-            return Ok(Self { physical, order });
-        }
-        Ok(Self { physical: allocate_block(0, false)?, order: 0 })
+        Self::exactly(order).or_else(|_| Self::exactly(0))
     }
 
     /// Its length in bytes.

@@ -66,6 +66,9 @@ impl Driver {
             let mut inner = self.inner.lock();
             let result = action(&mut inner);
             inner.flush();
+            if let Some(transport) = &mut inner.transport {
+                transport.notify();
+            }
             (result, core::mem::take(&mut inner.wakes))
         };
         for (endpoint, events) in wakes {

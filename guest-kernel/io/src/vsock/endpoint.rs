@@ -105,8 +105,8 @@ pub struct State {
     pub backlog_limit: usize,
     /// The socket is gone; the rest only waits for the peer's agreement.
     pub orphaned: bool,
-    /// Wants to send, but all transmit buffers are on their way.
-    pub starved: bool,
+    /// Wants to send this many bytes, but all memory for that is on its way.
+    pub starved: Option<usize>,
     /// The connect or close timeout.
     pub timer: Option<TimerId>,
     /// Size of the receive buffer.
@@ -138,7 +138,7 @@ impl Endpoint {
             backlog: VecDeque::new(),
             backlog_limit: 0,
             orphaned: false,
-            starved: false,
+            starved: None,
             timer: None,
             buffer: DEFAULT_BUFFER,
             sent: 0,
@@ -227,7 +227,7 @@ impl State {
         let both_stopped = self.shut & self.peer_shut & shut::SEND != 0;
         events.set(Events::HUP, self.shut == shut::BOTH || both_stopped);
         let writable = match self.phase {
-            Phase::Connected => self.credit() > 0 && !self.starved,
+            Phase::Connected => self.credit() > 0 && self.starved.is_none(),
             Phase::Idle | Phase::Closed => true,
             Phase::Listening | Phase::Connecting => false,
         };

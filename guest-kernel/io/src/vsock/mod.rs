@@ -5,7 +5,8 @@
 //!   endpoint    one side of a connection: state, received bytes, credit
 //!   driver      ports and connections; receive, send, close: what happens to them
 //!   transport   packets in and out of the device's queues
-//!   queue, mmio, block, header    virtqueue, registers, memory, wire format
+//!   queue, mmio, header    virtqueue, registers, wire format
+//!   block, pool    memory for packets
 //! ```
 
 mod address;
@@ -15,6 +16,7 @@ mod driver;
 mod endpoint;
 mod header;
 mod mmio;
+mod pool;
 mod queue;
 mod receive;
 mod send;

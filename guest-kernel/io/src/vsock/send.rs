@@ -8,6 +8,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{Errno, Events, Result, Source};
 
+/// Bytes still to be copied that are worth a notification of their own for what is ready.
+const WORTH_STARTING: usize = 32 << 10;
+
 impl Inner {
     /// Sends what is pending, as far as there is room. Interrupts of the transmit queue are on only while something
     /// waits for room.
@@ -40,11 +43,10 @@ impl Inner {
         self.busy.retain(|endpoint| {
             let mut state = endpoint.state.lock();
             let sent = send_pending(&mut state, transport, cid);
-            if state.starved && transport.has_room_for_payload() {
-                state.starved = false;
+            if state.starved.take_if(|len| transport.has_room_for_payload(*len)).is_some() {
                 freed.push(endpoint.clone());
             }
-            !sent || state.starved
+            !sent || state.starved.is_some()
         });
         for endpoint in freed {
             self.wake(&endpoint, Events::OUT | Events::WRNORM);
@@ -57,7 +59,7 @@ impl Inner {
         let mut transport = self.transport.take().ok_or(Errno::ENODEV)?;
         let mut state = endpoint.state.lock();
         let result = send_data(&mut state, &mut transport, cid, source);
-        let starved = state.starved;
+        let starved = state.starved.is_some();
         drop(state);
         self.transport = Some(transport);
         if starved {
@@ -76,11 +78,12 @@ fn send_data(
     let mut total = 0;
     // What is owed first (the answer to a request) goes first.
     while source.remaining() > 0 && state.credit() > 0 && send_pending(state, transport, cid) {
-        let Some(mut block) = transport.take_block() else {
-            state.starved = true;
+        let wanted = state.credit().min(source.remaining());
+        let Some(mut block) = transport.take_block(wanted) else {
+            state.starved = Some(wanted);
             break;
         };
-        let len = state.credit().min(block.len()).min(source.remaining());
+        let len = wanted.min(block.len());
         // SAFETY: the block came out of the pool, so the device does not have it.
         if let Err(error) = source.take(unsafe { block.bytes_mut(len) }) {
             transport.return_block(block);
@@ -92,6 +95,10 @@ fn send_data(
         }
         state.sent = state.sent.wrapping_add(len as u32);
         total += len;
+        if source.remaining() >= WORTH_STARTING {
+            // The device can work on this one while the next is copied.
+            transport.notify();
+        }
     }
     if total > 0 { Ok(total) } else { Err(Errno::EAGAIN) }
 }

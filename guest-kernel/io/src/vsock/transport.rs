@@ -7,11 +7,12 @@
 //! ```
 //!
 //! Payload lies in blocks: those for receiving are posted to the device and reposted once their contents were copied;
-//! those for sending come from a small pool, last in first out, so that a device that keeps up sees warm memory.
+//! those for sending come from a [`Pool`].
 
 use super::block::Block;
 use super::header::{HEADER_SIZE, Header};
 use super::mmio::Registers;
+use super::pool::Pool;
 use super::queue::{Descriptor, Layout, NEXT, Queue, WRITE};
 use alloc::vec::Vec;
 use ampoule_kbase::{Frame, PAGE_SIZE, Result};
@@ -30,9 +31,6 @@ const RX_ORDER: usize = 2;
 const TX_SLOTS: u16 = 32;
 /// Slots that payload leaves to packets without any, which must not wait for each other.
 const TX_RESERVED: usize = 8;
-const TX_ORDER: usize = 3;
-/// Blocks of payload on their way at most, of 32 KiB each.
-const TX_BLOCKS: usize = 8;
 const EVENT_SIZE: u16 = 2;
 /// Bytes of an event, `struct virtio_vsock_event`.
 const EVENT_BYTES: usize = 8;
@@ -73,9 +71,10 @@ pub struct Transport {
     tx_free: Vec<u16>,
     /// What is on its way: one entry a slot; the outer option says whether the slot is in use.
     tx_busy: [Option<Option<Block>>; TX_SLOTS as usize],
-    pool: Vec<Block>,
-    blocks: usize,
+    pool: Pool,
     tx_interrupts: bool,
+    /// Packets were offered that the device has not been told of.
+    unannounced: bool,
 }
 
 impl Transport {
@@ -96,9 +95,9 @@ impl Transport {
             rx_blocks: Vec::new(),
             tx_free: (0..TX_SLOTS).rev().collect(),
             tx_busy: [const { None }; TX_SLOTS as usize],
-            pool: Vec::new(),
-            blocks: 0,
+            pool: Pool::default(),
             tx_interrupts: false,
+            unannounced: false,
         };
         transport.add_rx_buffers(RX_AT_FIRST)?;
         transport.tx.set_interrupts(false);
@@ -141,35 +140,30 @@ impl Transport {
         self.event.offer(index);
     }
 
-    /// A slot that header and payload may take: some are kept for packets without payload.
-    pub fn has_room_for_payload(&mut self) -> bool {
+    /// Whether a packet with `len` bytes of payload, or as many of them as one takes, can be sent. Some slots are kept for packets
+    /// without payload.
+    pub fn has_room_for_payload(&mut self, len: usize) -> bool {
         self.reclaim();
-        self.tx_free.len() > TX_RESERVED && (!self.pool.is_empty() || self.blocks < TX_BLOCKS)
+        self.tx_free.len() > TX_RESERVED && self.pool.has_some(len)
     }
 
-    /// Memory for a payload; none while all of it is on its way.
-    pub fn take_block(&mut self) -> Option<Block> {
-        if !self.has_room_for_payload() {
-            return None;
-        }
-        self.pool.pop().or_else(|| {
-            let block = Block::new(TX_ORDER).ok()?;
-            self.blocks += 1;
-            Some(block)
-        })
+    /// Memory for `len` bytes of payload, or the first of them; none while all of it is on its way.
+    pub fn take_block(&mut self, len: usize) -> Option<Block> {
+        if self.has_room_for_payload(len) { self.pool.take(len) } else { None }
     }
 
     /// Returns memory that was not sent.
     pub fn return_block(&mut self, block: Block) {
-        self.pool.push(block);
+        self.pool.give(block);
     }
 
-    /// Sends a packet; false, and nothing sent, when no slot is free.
+    /// Offers a packet to the device; false, and nothing offered, when no slot is free. The device hears of it with the next
+    /// [`notify`](Self::notify).
     #[must_use]
     pub fn send(&mut self, header: Header, payload: Option<Payload>) -> bool {
         self.reclaim();
         let Some(slot) = self.tx_free.pop() else {
-            self.pool.extend(payload.map(|p| p.block));
+            payload.into_iter().for_each(|payload| self.pool.give(payload.block));
             return false;
         };
         let offset = HEADERS + HEADER_STRIDE * usize::from(slot);
@@ -186,10 +180,15 @@ impl Transport {
             *busy = Some(payload.map(|p| p.block));
         }
         self.tx.offer(slot);
-        if self.tx.wants_notification() {
+        self.unannounced = true;
+        true
+    }
+
+    /// Tells the device of what was offered since the last time, if it wants to be told.
+    pub fn notify(&mut self) {
+        if core::mem::take(&mut self.unannounced) && self.tx.wants_notification() {
             self.registers.notify(TX);
         }
-        true
     }
 
     /// Takes back what the device has sent; how many packets that was.
@@ -200,7 +199,7 @@ impl Transport {
             let Ok(slot) = u16::try_from(used.id) else { continue };
             let Some(busy) = self.tx_busy.get_mut(usize::from(slot)) else { continue };
             if let Some(block) = busy.take() {
-                self.pool.extend(block);
+                block.into_iter().for_each(|block| self.pool.give(block));
                 self.tx_free.push(slot);
                 reclaimed += 1;
             }

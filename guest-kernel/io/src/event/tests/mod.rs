@@ -1,6 +1,7 @@
 //! Event files against the host's own.
 
 mod epoll;
+mod signals;
 mod timers;
 
 use super::*;
