@@ -1,7 +1,7 @@
 //! What the tests of the whole system share: the `ampoule` binary, running programs with a time limit, images.
 //!
 //! - [`binary`]: finds, or builds, the binary under test.
-//! - [`Program`]: a command with input, environment, deadline; [`Ended`] is what came of it.
+//! - [`Program`]: a command with input, environment, deadline; [`Running`] is one that runs, [`Ended`] what came of it.
 //! - [`image`]: images that tests share, built once.
 //! - [`diff`]: how two transcripts differ.
 
@@ -10,7 +10,7 @@ pub mod diff;
 pub mod image;
 mod program;
 
-pub use program::{Ended, Program};
+pub use program::{Ended, Program, Running};
 
 /// The static busybox that tests put into images, and compare with.
 pub const BUSYBOX: &str = "/bin/busybox";
