@@ -38,7 +38,7 @@ pub fn kill_for_memory() {
                     victim.pid,
                     pages.saturating_mul(4)
                 );
-                exit::kill_process(&victim, ExitStatus::Signal(SIGKILL as u8, false));
+                exit::kill_process(&victim, ExitStatus::Signal(SIGKILL as u8));
             }
             if victim.pid != current().process.pid {
                 crate::task::sched::yield_now();

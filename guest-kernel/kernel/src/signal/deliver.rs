@@ -75,7 +75,7 @@ fn run_handler(thread: &Thread, frame: &mut TrapFrame, info: &SignalInfo, action
             signals.mask = (signals.mask | action.mask | own) & !UNBLOCKABLE;
         }
         // No room for the frame: as Linux, the process ends with SIGSEGV.
-        Err(_) => end(thread, linux_raw_sys::general::SIGSEGV, true),
+        Err(_) => end(thread, linux_raw_sys::general::SIGSEGV),
     }
 }
 
@@ -104,14 +104,14 @@ fn restart(frame: &mut TrapFrame, handler: Option<&Action>) {
 fn default(thread: &Thread, info: &SignalInfo) {
     match default_action(info.signo) {
         DefaultAction::Ignore | DefaultAction::Continue => {}
-        DefaultAction::Terminate => end(thread, info.signo, false),
-        DefaultAction::Core => end(thread, info.signo, true),
+        // There are no core dumps, so none is reported.
+        DefaultAction::Terminate | DefaultAction::Core => end(thread, info.signo),
         DefaultAction::Stop => stop(thread, info.signo),
     }
 }
 
-fn end(thread: &Thread, signo: u32, core: bool) {
-    exit::kill_process(&thread.process, ExitStatus::Signal(signo as u8, core));
+fn end(thread: &Thread, signo: u32) {
+    exit::kill_process(&thread.process, ExitStatus::Signal(signo as u8));
 }
 
 /// Job control: all threads of the process stop, and this one waits here to go on.

@@ -78,7 +78,7 @@ pub fn wake_for(thread: &Thread) {
 fn prepare(process: &Arc<Process>, info: &SignalInfo) -> bool {
     let signo = info.signo;
     if signo == SIGKILL {
-        exit::kill_process(process, ExitStatus::Signal(SIGKILL as u8, false));
+        exit::kill_process(process, ExitStatus::Signal(SIGKILL as u8));
         return false;
     }
     if signo == SIGCONT {

@@ -276,7 +276,7 @@ fn waitid(args: &Args) -> Result<u64> {
 fn describe(news: &wait::News) -> [u8; 128] {
     let (code, status) = match news.event {
         Event::Exited(ExitStatus::Code(code)) => (1, i32::from(code)),
-        Event::Exited(ExitStatus::Signal(signo, core)) => (if core { 3 } else { 2 }, i32::from(signo)),
+        Event::Exited(ExitStatus::Signal(signo)) => (2, i32::from(signo)),
         Event::Stopped(signo) => (5, i32::from(signo)),
         Event::Continued => (6, linux::SIGCONT as i32),
     };

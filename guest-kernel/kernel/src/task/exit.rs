@@ -192,11 +192,9 @@ fn tell_parent(process: &Arc<Process>, status: ExitStatus) {
 pub fn child_info(process: &Process, status: ExitStatus, signo: u32) -> SignalInfo {
     const CLD_EXITED: i32 = 1;
     const CLD_KILLED: i32 = 2;
-    const CLD_DUMPED: i32 = 3;
     let (code, value) = match status {
         ExitStatus::Code(code) => (CLD_EXITED, i32::from(code)),
-        ExitStatus::Signal(signo, false) => (CLD_KILLED, i32::from(signo)),
-        ExitStatus::Signal(signo, true) => (CLD_DUMPED, i32::from(signo)),
+        ExitStatus::Signal(signo) => (CLD_KILLED, i32::from(signo)),
     };
     let uid = process.credentials.lock().uid;
     SignalInfo::child(signo, code, process.pid, uid, value, process.cpu_ns.load(Ordering::Relaxed))

@@ -22,8 +22,8 @@ pub const PID_MAX: u32 = 32768;
 pub enum ExitStatus {
     /// `exit(2)` with this code.
     Code(u8),
-    /// Killed by this signal, with a core dump asked for or not.
-    Signal(u8, bool),
+    /// Killed by this signal. There are no core dumps.
+    Signal(u8),
 }
 
 impl ExitStatus {
@@ -31,7 +31,7 @@ impl ExitStatus {
     pub fn wait_status(self) -> u32 {
         match self {
             ExitStatus::Code(code) => u32::from(code) << 8,
-            ExitStatus::Signal(signo, core) => u32::from(signo) | if core { 0x80 } else { 0 },
+            ExitStatus::Signal(signo) => u32::from(signo),
         }
     }
 }
