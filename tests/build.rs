@@ -1,7 +1,7 @@
 //! Compiles the C programs of the ABI tests, and lists them, so that each is a `#[test]` of its own.
 //!
 //! Every `abi/programs/*.c` becomes a static program; those with a line `// abi: dynamic` become a dynamically linked,
-//! position-independent one as well. Every `abi/shell/*.sh` is a test, too.
+//! position-independent one as well. Those with `// abi: root` start as root. Every `abi/shell/*.sh` is a test, too.
 
 use std::error::Error;
 use std::fs;
@@ -23,7 +23,8 @@ const FLAGS: [&str; 9] = [
 ];
 const STATIC: &str = "-static";
 const DYNAMIC: &str = "-pie";
-const MARK: &str = "// abi: dynamic";
+const DYNAMIC_TOO: &str = "// abi: dynamic";
+const ROOT: &str = "// abi: root";
 
 fn main() -> ExitCode {
     match build() {
@@ -47,8 +48,10 @@ fn build() -> Result<(), Box<dyn Error>> {
     for source in &sources {
         let name = stem(source);
         compiler.compile(source, &directory(&out, "static")?.join(name), STATIC)?;
-        tests += &test("static", name, "program");
-        if fs::read_to_string(source)?.contains(MARK) {
+        let text = fs::read_to_string(source)?;
+        let call = if text.contains(ROOT) { "program_of_root" } else { "program" };
+        tests += &test("static", name, call);
+        if text.contains(DYNAMIC_TOO) {
             compiler.compile(source, &directory(&out, "dynamic")?.join(name), DYNAMIC)?;
             tests += &test("dynamic", name, "program");
         }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PROGRAMS: &str = concat!(env!("OUT_DIR"), "/programs");
+const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/programs");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/abi/shell");
 /// Longest time of one program. Each has an alarm that ends it sooner.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -26,15 +27,35 @@ fn program(kind: &str, name: &str) {
     compare(&theirs, &ours);
 }
 
+/// Runs a compiled program that starts as root. Who is not root cannot ask the host's Linux: what it said is in a file.
+fn program_of_root(kind: &str, name: &str) {
+    let record = PathBuf::from(RECORDS).join(format!("{name}.transcript"));
+    let recorded =
+        std::fs::read_to_string(&record).unwrap_or_else(|error| panic!("{}: {error}", record.display()));
+    if rustix::process::geteuid().is_root() {
+        let host = PathBuf::from(PROGRAMS).join(kind).join(name);
+        let theirs = on_host(Program::new(host), HOST_PATH);
+        let difference = diff::lines(&recorded, &theirs.out());
+        assert!(difference.is_empty(), "the record (-) is not what Linux (+) says:\n{difference}");
+    }
+    let ours = in_guest([format!("/programs/{kind}/{name}").as_str()], "/bin");
+    let difference = diff::lines(&recorded, &ours.out());
+    assert!(difference.is_empty(), "Linux (-) and the guest (+) differ:\n{difference}{}", tail(&ours.err()));
+}
+
 /// Runs a script of busybox's shell on both sides.
 fn script(_kind: &str, name: &str) {
     need(BUSYBOX, "busybox-static");
     let applets = tempfile::tempdir().expect("a temporary directory");
     image::applets(applets.path(), Path::new(BUSYBOX));
     let script = PathBuf::from(SCRIPTS).join(format!("{name}.sh"));
+    let script =
+        std::fs::read_to_string(&script).unwrap_or_else(|error| panic!("{}: {error}", script.display()));
     let path = applets.path().to_str().expect("a path in UTF-8");
-    let theirs = on_host(Program::new(BUSYBOX).args(["sh"]).args([&script]), path);
-    let ours = in_guest(["/bin/busybox", "sh", &format!("/scripts/{name}.sh")], "/applets");
+    // As an argument, the script has the same name on both sides.
+    let arguments = ["sh", "-c", &script, name];
+    let theirs = on_host(Program::new(BUSYBOX).args(arguments), path);
+    let ours = in_guest(["/bin/busybox"].into_iter().chain(arguments), "/applets");
     compare(&theirs, &ours);
 }
 
@@ -60,21 +81,19 @@ fn in_guest<'a>(command: impl IntoIterator<Item = &'a str>, path: &str) -> Ended
         .run()
 }
 
-/// One image for all: the programs, their libraries, the scripts, and busybox.
+/// One image for all: the programs, their libraries, and busybox.
 fn guest_image() -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let sources = files(PROGRAMS).chain(files(SCRIPTS)).collect::<Vec<_>>();
+    let sources: Vec<PathBuf> = files(PROGRAMS).collect();
     let newest: Vec<&Path> =
         sources.iter().map(PathBuf::as_path).chain([ampoule_tests::binary::ampoule()]).collect();
     image::cached(directory, "abi.erofs", &newest, |tree| {
         tree.busybox();
         for source in &sources {
-            let relative = source.strip_prefix(PROGRAMS).map(|path| Path::new("programs").join(path));
-            let relative = relative
-                .or_else(|_| source.strip_prefix(SCRIPTS).map(|path| Path::new("scripts").join(path)));
-            let relative = relative.expect("one of the two directories");
+            let relative = source.strip_prefix(PROGRAMS).expect("all are there");
+            let relative = Path::new("/programs").join(relative);
             tree.file(source, relative.to_str().expect("a name in UTF-8"));
-            if relative.starts_with("programs/dynamic") {
+            if relative.starts_with("/programs/dynamic") {
                 tree.libraries_of(source);
             }
         }

@@ -43,6 +43,11 @@ impl Tree {
         let list = String::from_utf8_lossy(&output.stdout).into_owned();
         for path in list.split_whitespace().filter(|word| word.starts_with('/')) {
             self.file(Path::new(path), path);
+            // The C library loads this one itself, when a thread is cancelled.
+            let beside = Path::new(path).with_file_name("libgcc_s.so.1");
+            if beside.exists() {
+                self.file(&beside, beside.to_str().expect("a name in UTF-8"));
+            }
         }
         self
     }

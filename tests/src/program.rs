@@ -102,10 +102,16 @@ impl Program {
     }
 
     /// Makes it start as a job in a guest does: the leader of a session of its own, with no descriptor beyond the
-    /// standard ones.
+    /// standard ones, and no signal ignored.
     pub fn like_a_job(mut self) -> Self {
         let start = || {
             rustix::process::setsid()?;
+            for signal in 1..=64 {
+                let default = [0u64; 4];
+                // SAFETY: the structure is as large as the kernel's, and the default action needs no handler. The C
+                // library would refuse signals that it uses itself.
+                unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &default, 0, 8) };
+            }
             // What this process inherited without close-on-exec is not for others.
             for fd in 3..256 {
                 // SAFETY: only a flag of the descriptor changes, in a process that is about to execute another program.
