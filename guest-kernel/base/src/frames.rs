@@ -242,6 +242,12 @@ pub fn usage() -> (u64, u64) {
     (a.total, a.free)
 }
 
+/// Whether only the kernel's reserve is left. What makes the kernel's own needs grow should be refused then.
+pub fn is_low() -> bool {
+    let a = ALLOCATOR.lock();
+    a.free <= a.reserve
+}
+
 /// One page of memory, counted: it goes back to the allocator with its last handle. Pages that are not RAM (a mapped
 /// image) have handles too, without a count.
 #[derive(PartialEq, Eq, Debug)]

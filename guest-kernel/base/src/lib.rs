@@ -32,7 +32,7 @@ pub mod wait;
 pub use errno::{Errno, Result};
 pub use file::{Ancillary, DirEntry, File, FileType, OpenFile, Received, Socket, SocketAddress, Stat};
 pub use frames::{Frame, PAGE_SIZE};
-pub use platform::{Platform, TimerId, TimerTarget, platform};
+pub use platform::{Copies, Platform, TimerId, TimerTarget, platform};
 pub use sync::{Mutex, Once};
 pub use uio::{Sink, SliceSink, SliceSource, Source, UserMemory};
 pub use wait::{Events, WaitId, WaitQueue, Waiter};

@@ -2,6 +2,7 @@
 
 use crate::{Once, WaitQueue};
 use alloc::sync::Arc;
+use core::ops::Range;
 
 /// Names an armed timer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -11,6 +12,15 @@ pub struct TimerId(pub u64);
 pub trait TimerTarget: Send + Sync {
     /// Called once, at or after the deadline, outside of any lock. Must not block.
     fn expired(&self, id: TimerId);
+}
+
+/// What becomes of a program's own copies of a file's pages when the pages are gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Copies {
+    /// They stay: the file has got a hole.
+    Stay,
+    /// They are gone, too: the file ends before them.
+    Too,
 }
 
 /// Identity and rights of the calling thread.
@@ -64,6 +74,11 @@ pub trait Platform: Sync {
     fn caller_signals(&self) -> Option<Arc<WaitQueue>>;
     /// Fills a buffer from the kernel's random generator.
     fn random(&self, buffer: &mut [u8]);
+    /// Pages of a file are no longer what they were: the file was cut off before them, or has a hole there. Programs that
+    /// have mapped them must find out at their next access.
+    fn pages_gone(&self, device: u64, inode: u64, pages: Range<u64>, copies: Copies) {
+        let _ = (device, inode, pages, copies);
+    }
     /// The number of pages of RAM: total, free.
     fn pages(&self) -> (u64, u64);
     /// Appends bytes to the kernel log as they are (`/dev/console`).

@@ -5,7 +5,8 @@ use crate::task::{self, process, sched};
 use crate::time::{clock, timers};
 use crate::{log, random};
 use alloc::sync::Arc;
-use ampoule_kbase::{Platform, TimerId, TimerTarget, WaitQueue, frames, platform::Caller};
+use ampoule_kbase::{Copies, Platform, TimerId, TimerTarget, WaitQueue, frames, platform::Caller};
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 /// The one kernel.
@@ -83,6 +84,13 @@ impl Platform for Kernel {
 
     fn caller_signals(&self) -> Option<Arc<WaitQueue>> {
         sched::try_current().map(|this| this.process.signal_queue.clone())
+    }
+
+    fn pages_gone(&self, device: u64, inode: u64, pages: Range<u64>, copies: Copies) {
+        for process in process::all() {
+            let memory = process.memory.lock().clone();
+            memory.lock().forget_file_pages(device, inode, &pages, copies);
+        }
     }
 
     fn random(&self, buffer: &mut [u8]) {

@@ -1,6 +1,6 @@
 //! `open(2)`.
 
-use super::inode::{Kind, NewNode};
+use super::inode::{Kind, NewNode, WriterChange};
 use super::walk::{Follow, Last, Walk};
 use super::{Access, Attributes, Context, Credentials, Location, MountFlags, VfsFile};
 use crate::special::{SpecialFile, special};
@@ -186,7 +186,11 @@ fn finish_open(location: Location, flags: u32) -> Result<Opening> {
     let inode = place.location().inode().clone();
     let attributes = inode.attributes();
     if flags & O_TRUNC != 0 && attributes.file_type() == FileType::Regular {
-        inode.truncate(0)?;
+        // Also where the file is opened for reading: nobody cuts off a program that runs.
+        inode.count_writers(WriterChange::WriterAdded)?;
+        let result = inode.truncate(0);
+        inode.count_writers(WriterChange::WriterGone)?;
+        result?;
     }
     let place: Arc<dyn File> = place;
     let opened = match attributes.file_type() {

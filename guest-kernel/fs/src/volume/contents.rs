@@ -34,6 +34,8 @@ pub(super) struct Contents {
     /// The file was opened for writing at some time: from then on pages that are handed out are its own, so that what is
     /// written later shows in mappings.
     pub private: bool,
+    /// A page was handed out at some time, so that programs may have mapped it.
+    pub mapped: bool,
     /// Seals, of a memfd.
     pub seals: Option<u32>,
 }
@@ -48,11 +50,11 @@ pub(super) enum Run {
 
 impl Contents {
     pub fn empty() -> Self {
-        Self { pages: BTreeMap::new(), own: 0, lower_end: 0, private: true, seals: None }
+        Self { pages: BTreeMap::new(), own: 0, lower_end: 0, private: true, mapped: false, seals: None }
     }
 
     pub fn of_lower(size: u64) -> Self {
-        Self { pages: BTreeMap::new(), own: 0, lower_end: size, private: false, seals: None }
+        Self { pages: BTreeMap::new(), own: 0, lower_end: size, private: false, mapped: false, seals: None }
     }
 
     /// Pages that count against the limit.

@@ -5,7 +5,8 @@ use super::node::{Body, Node, State};
 use crate::erofs::Extent;
 use crate::vfs::{Attributes, Credentials, without_set_ids};
 use alloc::collections::BTreeMap;
-use ampoule_kbase::{Errno, FileType, Frame, PAGE_SIZE, Result, Sink, Source};
+use ampoule_kbase::{Copies, Errno, FileType, Frame, PAGE_SIZE, Result, Sink, Source, platform};
+use core::ops::Range;
 use core::slice;
 use linux_raw_sys::general::{
     F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SHRINK, F_SEAL_WRITE, S_ISGID, S_ISUID,
@@ -171,6 +172,7 @@ impl Node {
             .contents(|contents, size| {
                 let changed = contents.pages.range(index..).next().map_or(u64::MAX, |(page, _)| *page);
                 let whole = contents.lower_end.min(*size) / PAGE;
+                contents.mapped = true;
                 Ok(if contents.private { 0 } else { changed.min(whole) })
             })
             .ok()?;
@@ -187,6 +189,7 @@ impl Node {
             if index >= size.div_ceil(PAGE) {
                 return Err(Errno::EFAULT);
             }
+            contents.mapped = true;
             if keep || contents.private {
                 return self.own_page(contents, index);
             }
@@ -280,7 +283,16 @@ impl Node {
             Ok(removed)
         })?;
         drop(removed);
+        self.unmap_pages(length.div_ceil(PAGE)..u64::MAX, Copies::Too)?;
         self.state.lock().touch();
+        Ok(())
+    }
+
+    /// Takes pages that are no longer the file's out of the programs that have mapped them.
+    pub(super) fn unmap_pages(&self, pages: Range<u64>, copies: Copies) -> Result<()> {
+        if self.contents(|contents, _| Ok(contents.mapped))? {
+            platform().pages_gone(self.shared.device, self.number, pages, copies);
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::contents::{PAGE, SIZE_MAX};
 use super::node::Node;
-use ampoule_kbase::{Errno, Result};
+use ampoule_kbase::{Copies, Errno, Result};
 use linux_raw_sys::general::{
     F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE,
 };
@@ -24,6 +24,7 @@ impl Node {
         self.contents_change();
         if punches {
             self.clear_range(offset, end)?;
+            self.unmap_pages(offset / PAGE..end.div_ceil(PAGE), Copies::Stay)?;
         } else {
             self.fill_range(offset / PAGE, end.div_ceil(PAGE))?;
         }

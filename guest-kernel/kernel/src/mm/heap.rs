@@ -41,8 +41,10 @@ unsafe impl talc::source::Source for FrameSource {
     ) -> Result<(), ()> {
         // The allocator's own bookkeeping takes less than a page.
         let needed = layout.size() + layout.align() + PAGE_SIZE;
-        let order = needed.div_ceil(PAGE_SIZE).next_power_of_two().trailing_zeros().max(GROWTH_ORDER);
-        let block = frames::allocate_block(order as usize, false).map_err(|_| ())?;
+        let least = needed.div_ceil(PAGE_SIZE).next_power_of_two().trailing_zeros();
+        let take = |order: u32| frames::allocate_block(order as usize, false).map(|block| (block, order));
+        // Where memory is scarce or in pieces, what is needed now has to do.
+        let (block, order) = take(least.max(GROWTH_ORDER)).or_else(|_| take(least)).map_err(|_| ())?;
         // SAFETY: the block was just allocated and is never given back.
         unsafe { talc.claim(frames::direct(block), PAGE_SIZE << order) }.map(|_| ()).ok_or(())
     }

@@ -4,7 +4,8 @@ use super::fault::flags;
 use super::paging::bits;
 use super::{AddressSpace, Area, Backing, PAGE, Protection, USER_END, USER_START, page_up};
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Frame, Result};
+use ampoule_kbase::{Copies, Errno, Frame, Result};
+use core::ops::Range;
 
 /// File pages that `mmap` maps at once: programs and libraries are mapped whole.
 const EAGER_FILE_BYTES: u64 = 2 << 20;
@@ -325,6 +326,29 @@ impl AddressSpace {
         self.insert(moved);
         self.flush();
         Ok(to)
+    }
+
+    /// Unmaps pages of a file that are no longer what they were.
+    pub fn forget_file_pages(&mut self, device: u64, inode: u64, pages: &Range<u64>, copies: Copies) {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for area in self.areas.values() {
+            let Backing::File { file, offset } = &area.backing else { continue };
+            let same = || file.stat().is_ok_and(|stat| (stat.dev, stat.ino) == (device, inode));
+            if (area.shared || copies == Copies::Too) && same() {
+                let place = |page: u64| {
+                    let within = page.saturating_mul(PAGE).saturating_sub(*offset).min(area.length());
+                    area.start + within
+                };
+                ranges.push((place(pages.start), place(pages.end)));
+            }
+        }
+        let mut released = false;
+        for (start, end) in ranges {
+            released |= start < end && self.release_pages(start, end);
+        }
+        if released {
+            self.flush();
+        }
     }
 
     /// `MADV_DONTNEED`: private pages go back to what the backing holds.

@@ -1,6 +1,5 @@
 //! Sending signals.
 
-use super::actions::{DefaultAction, default_action};
 use super::{SignalInfo, SignalSet, UNBLOCKABLE, bit};
 use crate::task::exit;
 use crate::task::process::{self, ExitStatus, JobEvent, Process};
@@ -77,6 +76,10 @@ pub fn wake_for(thread: &Thread) {
 /// The immediate effects of a signal. Says whether it is to be queued.
 fn prepare(process: &Arc<Process>, info: &SignalInfo) -> bool {
     let signo = info.signo;
+    // The first process gets only what it has handlers for.
+    if process.pid == 1 && !info.forced && bit(signo) & UNBLOCKABLE != 0 {
+        return false;
+    }
     if signo == SIGKILL {
         exit::kill_process(process, ExitStatus::Signal(SIGKILL as u8));
         return false;
@@ -97,8 +100,7 @@ fn prepare(process: &Arc<Process>, info: &SignalInfo) -> bool {
         });
         return blocked;
     }
-    // The first process gets only what it has handlers for.
-    process.pid != 1 || action.has_handler() || info.forced || default_action(signo) == DefaultAction::Stop
+    process.pid != 1 || action.has_handler() || info.forced
 }
 
 fn discard_everywhere(process: &Process, set: SignalSet) {

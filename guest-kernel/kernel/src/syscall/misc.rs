@@ -88,7 +88,8 @@ fn getrandom(args: &Args) -> Result<u64> {
     const KNOWN: u64 = (linux::GRND_NONBLOCK | linux::GRND_RANDOM | linux::GRND_INSECURE) as u64;
     const MOST: u64 = 0x1ff_ffff;
     let [address, length, flags, ..] = *args;
-    if flags & !KNOWN != 0 {
+    const BOTH: u64 = (linux::GRND_RANDOM | linux::GRND_INSECURE) as u64;
+    if flags & !KNOWN != 0 || flags & BOTH == BOTH {
         return Err(Errno::EINVAL);
     }
     let length = length.min(MOST);

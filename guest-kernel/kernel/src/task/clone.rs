@@ -11,12 +11,14 @@ use crate::signal::Pending;
 use crate::time::{clock, interval::ProcessTimers};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Mutex, Result, WaitQueue};
+use ampoule_kbase::{Errno, Mutex, Result, WaitQueue, frames};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 
-/// The most threads and processes at a time.
+/// The most threads and processes at a time, however much memory there is.
 const MAX_THREADS: usize = 8192;
+/// Memory for each of them: as on Linux, there may be as many as take an eighth of it with 16 KiB each.
+const PAGES_PER_THREAD: u64 = 32;
 
 /// A checked request.
 pub struct Request {
@@ -66,12 +68,20 @@ impl Request {
     }
 }
 
+fn max_threads() -> usize {
+    let (total, _) = frames::usage();
+    usize::try_from(total / PAGES_PER_THREAD).unwrap_or(MAX_THREADS).min(MAX_THREADS)
+}
+
 /// Makes a thread or a process, as the flags say; returns its id.
 pub fn clone(frame: &TrapFrame, request: &Request) -> Result<u32> {
     request.check()?;
     let this = current();
-    if process::thread_count() >= MAX_THREADS {
+    if process::thread_count() >= max_threads() {
         return Err(Errno::EAGAIN);
+    }
+    if frames::is_low() {
+        return Err(Errno::ENOMEM);
     }
     let tid = process::allocate_id().ok_or(Errno::EAGAIN)?;
     let as_thread = request.has(linux::CLONE_THREAD);
