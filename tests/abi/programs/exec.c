@@ -88,6 +88,10 @@ static void refused(void) {
     fd = MUST(open("writing", O_WRONLY | O_CREAT, 0755));
     run("being written", "./writing", argv, envp);
     close(fd);
+    /* And a program that runs cannot be written. */
+    SHOW(open(self, O_WRONLY));
+    SHOW(open(self, O_RDONLY | O_TRUNC));
+    SHOW(truncate(self, 0));
 }
 
 static void too_big(void) {

@@ -17,6 +17,8 @@ static void show_read(const char *what, int fd) {
     struct pollfd p = {fd, POLLIN, 0};
     if (poll(&p, 1, 200) == 0) printf("%s: nothing\n", what);
     else {
+        /* A terminal passes on what is written in the background: all of it should be there. */
+        sleep_ms(20);
         long n = read(fd, buffer, sizeof buffer);
         if (n < 0) printf("%s: %s\n", what, errno_name(errno));
         else print_bytes(what, buffer, n);
