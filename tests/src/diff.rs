@@ -41,9 +41,8 @@ fn around_changes(all: &[(char, &str)]) -> String {
     };
     let (mut text, mut skipped) = (String::new(), false);
     for (at, (mark, line)) in all.iter().enumerate() {
-        match near(at) {
-            true => text += &format!("{}{mark} {line}\n", if skipped { "  ...\n" } else { "" }),
-            false => {}
+        if near(at) {
+            text += &format!("{}{mark} {line}\n", if skipped { "  ...\n" } else { "" });
         }
         skipped = !near(at);
     }
