@@ -168,6 +168,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// A process that was started in another way, with what it may take from now on.
+    pub fn of(child: Child, limit: Duration) -> Self {
+        Self { child, limit, since: Instant::now() }
+    }
+
     /// Its process id.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
