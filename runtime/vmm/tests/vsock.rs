@@ -30,7 +30,8 @@ fn exchange(mut stream: UnixStream, data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn what_goes_in_comes_back() {
-    for len in [0, 1, 5_000_000] {
+    // The test guest runs in ring 0, which some hosts emulate: a megabyte takes seconds there.
+    for len in [0, 1, 1_000_000] {
         let mut vm = Vm::new("echo");
         let host = vm.port(CONTROL_PORT);
         let running = vm.start();
