@@ -22,11 +22,22 @@ fn main() -> ExitCode {
         vmm::main(filters.first().map(String::as_str).unwrap_or_default());
         return ExitCode::SUCCESS;
     }
-    let words = || filters.iter().filter(|filter| !filter.starts_with('-'));
-    let chosen = cases::ALL.iter().filter(|(name, _)| words().all(|word| name.contains(word.as_str())));
-    if filters.iter().any(|filter| filter == "--list") {
-        cases::ALL.iter().for_each(|(name, _)| println!("{name}: test"));
+    let has = |option: &str| filters.iter().any(|filter| filter == option);
+    // The protocol of test runners. None of these tests is ignored: one that lists them as such would never run them.
+    let tests = if has("--ignored") { &[] } else { cases::ALL };
+    if has("--list") {
+        tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
+    }
+    let matches = |name: &str, word: &str| if has("--exact") { name == word } else { name.contains(word) };
+    let words = || filters.iter().filter(|filter| !filter.starts_with('-'));
+    let chosen: Vec<&Test> = tests
+        .iter()
+        .filter(|(name, _)| words().next().is_none() || words().any(|word| matches(name, word)))
+        .collect();
+    if chosen.is_empty() && has("--exact") {
+        eprintln!("there is no such test");
+        return ExitCode::FAILURE;
     }
     // Threads inherit it: a signal of the tests must end none of them.
     let _signals = ampoule_engine::attach::Signals::block();
