@@ -3,7 +3,6 @@
 use crate::log::{self, Exit};
 use crate::task::process::{self, ExitStatus, Process};
 use crate::task::{current, exit};
-use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::SIGKILL;
 
@@ -14,30 +13,27 @@ pub fn kills() -> u64 {
     KILLS.load(Ordering::Relaxed)
 }
 
+fn resident(process: &Process) -> u64 {
+    let memory = process.memory.lock().clone();
+    let (now, _) = memory.lock().resident();
+    now
+}
+
 /// Kills the process with the most memory, so that the current one can go on or is gone itself. The first process is
 /// spared; when it is alone, the VM ends.
 pub fn kill_for_memory() {
-    let resident = |p: &Arc<Process>| p.memory.lock().lock().resident().0;
-    let candidates = process::all().into_iter().filter(|p| p.pid != 1 && !p.ended());
     // One that is already on its way out is given time instead of choosing another.
-    let mut largest: Option<(u64, Arc<Process>)> = None;
-    for candidate in candidates {
-        let size = if candidate.memory.lock().try_lock().is_some() { resident(&candidate) } else { u64::MAX };
-        if largest.as_ref().is_none_or(|(most, _)| size > *most) {
-            largest = Some((size, candidate));
-        }
-    }
+    let largest = process::with_all(|all| {
+        let candidates = all.filter(|p| p.pid != 1 && !p.ended());
+        candidates.map(|p| (resident(p), p.clone())).max_by_key(|(pages, _)| *pages)
+    });
     match largest {
         Some((pages, victim)) => {
             if victim.exiting.lock().is_none() {
                 KILLS.fetch_add(1, Ordering::Relaxed);
                 let name = victim.program.lock().name.clone();
                 let name = alloc::string::String::from_utf8_lossy(&name);
-                crate::log!(
-                    "out of memory: killed process {} ({name}) with {} KiB",
-                    victim.pid,
-                    pages.saturating_mul(4)
-                );
+                crate::log!("out of memory: killed process {} ({name}) with {} KiB", victim.pid, pages * 4);
                 exit::kill_process(&victim, ExitStatus::Signal(SIGKILL as u8));
             }
             if victim.pid != current().process.pid {

@@ -14,7 +14,7 @@ pub struct Processes;
 
 impl ampoule_kfs::proc::Processes for Processes {
     fn pids(&self) -> Vec<u32> {
-        table::all().iter().map(|process| process.pid).collect()
+        table::with_all(|all| all.map(|process| process.pid).collect())
     }
 
     fn threads(&self, pid: u32) -> Vec<u32> {

@@ -145,7 +145,9 @@ fn page_fault(frame: &TrapFrame) {
         crate::mm::Access::Read
     };
     task::current().process.faults.fetch_add(1, Ordering::Relaxed);
-    if let Err(fault) = task::current().memory().lock().fault(frame.cr2, access, frame.rsp) {
+    // The lock ends with the statement: what a fault leads to looks at memory itself.
+    let result = task::current().memory().lock().fault(frame.cr2, access);
+    if let Err(fault) = result {
         fault.raise(frame.cr2);
     }
 }

@@ -57,7 +57,7 @@ const FILE_CLUSTER: u64 = 64 * PAGE;
 
 impl AddressSpace {
     /// Makes `address` accessible, or says why it cannot be.
-    pub fn fault(&mut self, address: u64, access: Access, _stack_pointer: u64) -> Result<(), Fault> {
+    pub fn fault(&mut self, address: u64, access: Access) -> Result<(), Fault> {
         let page = page_down(address);
         let area = self.area(address).ok_or(Fault::Unmapped)?.clone();
         let wanted = match access {
@@ -170,10 +170,12 @@ impl AddressSpace {
         while page < end {
             let Some((file, index)) = area.file_page(page) else { return };
             let Ok((frame, count)) = file.page_run(index, (end - page) / PAGE) else { return };
-            // Only device frames come in runs, and those need no references.
-            let physical = frame.into_physical();
+            let first = frame.physical();
+            let mut frame = Some(frame);
             for i in 0..count.max(1) {
-                if self.map_if_absent(area, page, physical + i * PAGE).is_err() {
+                // SAFETY: only device frames come in runs, and those are not counted.
+                let next = frame.take().unwrap_or_else(|| unsafe { Frame::from_physical(first + i * PAGE) });
+                if self.map_if_absent(area, page, next).is_err() {
                     return;
                 }
                 page += PAGE;
@@ -181,15 +183,12 @@ impl AddressSpace {
         }
     }
 
-    /// Maps one page read-only, unless there is one; takes over its reference.
-    fn map_if_absent(&mut self, area: &Area, page: u64, physical: u64) -> Result<(), Fault> {
+    /// Maps one page read-only, unless there is one.
+    fn map_if_absent(&mut self, area: &Area, page: u64, frame: Frame) -> Result<(), Fault> {
         let entry = self.tables.find_or_make(page)?;
         if *entry & bits::PRESENT == 0 {
-            *entry = physical | flags(area.protection, false);
+            *entry = frame.into_physical() | flags(area.protection, false);
             self.resident += 1;
-        } else {
-            // SAFETY: the caller's reference, which the tables do not take.
-            drop(unsafe { Frame::from_physical(physical) });
         }
         Ok(())
     }
@@ -217,7 +216,7 @@ impl AddressSpace {
             return None;
         }
         if !self.is_accessible(address, Access::Write) {
-            self.fault(address, Access::Write, 0).ok()?;
+            self.fault(address, Access::Write).ok()?;
         }
         self.frame_at(address)
     }
@@ -240,7 +239,7 @@ impl AddressSpace {
             let at = address + done as u64;
             let step = ((PAGE - at % PAGE) as usize).min(to.len() - done);
             if at >= super::USER_END
-                || (!self.is_accessible(at, Access::Read) && self.fault(at, Access::Read, 0).is_err())
+                || (!self.is_accessible(at, Access::Read) && self.fault(at, Access::Read).is_err())
             {
                 break;
             }

@@ -41,7 +41,7 @@ pub fn check(address: u64, length: usize, access: Access) -> Result<()> {
     while page < end {
         if !space.is_accessible(page, access) {
             let stale = access == Access::Write && space.is_accessible(page, Access::Read);
-            space.fault(page, access, 0).map_err(|fault| match fault {
+            space.fault(page, access).map_err(|fault| match fault {
                 Fault::OutOfMemory => Errno::ENOMEM,
                 _ => Errno::EFAULT,
             })?;

@@ -120,14 +120,16 @@ fn add_seals(open: &OpenFile, seals: u32) -> Result<()> {
 /// Whether a shared mapping of a file, in any program, writes to it or may come to.
 fn is_mapped_for_writing(open: &OpenFile) -> Result<bool> {
     let wanted = open.file.stat()?;
-    Ok(process::all().iter().any(|process| {
-        let memory = process.memory.lock().clone();
-        let space = memory.lock();
-        space.areas().filter(|area| area.shared && area.may_write).any(|area| match &area.backing {
-            Backing::Anonymous => false,
-            Backing::File { file, .. } => {
-                file.stat().is_ok_and(|stat| (stat.dev, stat.ino) == (wanted.dev, wanted.ino))
-            }
+    Ok(process::with_all(|mut all| {
+        all.any(|process| {
+            let memory = process.memory.lock().clone();
+            let space = memory.lock();
+            space.areas().filter(|area| area.shared && area.may_write).any(|area| match &area.backing {
+                Backing::Anonymous => false,
+                Backing::File { file, .. } => {
+                    file.stat().is_ok_and(|stat| (stat.dev, stat.ino) == (wanted.dev, wanted.ino))
+                }
+            })
         })
     }))
 }

@@ -78,7 +78,7 @@ fn sysinfo(args: &Args) -> Result<u64> {
     word(0, clock::monotonic_ns() / SECOND);
     word(32, total * 4096);
     word(40, free * 4096);
-    bytes[80..82].copy_from_slice(&(process::all().len() as u16).to_le_bytes());
+    bytes[80..82].copy_from_slice(&(process::with_all(|all| all.len()) as u16).to_le_bytes());
     bytes[104..108].copy_from_slice(&1u32.to_le_bytes());
     user::write_bytes(args[0], &bytes)?;
     Ok(0)

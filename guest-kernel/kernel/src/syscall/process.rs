@@ -324,8 +324,7 @@ fn setpgid(args: &Args) -> Result<u64> {
     let same_session = process.sid.load(Ordering::Relaxed) == session;
     let is_leader = process.sid.load(Ordering::Relaxed) == process.pid;
     let pgid = if pgid == 0 { process.pid } else { pgid as u32 };
-    let group_exists =
-        || process::group(pgid).iter().any(|member| member.sid.load(Ordering::Relaxed) == session);
+    let group_exists = || process::group_has(pgid, |member| member.sid.load(Ordering::Relaxed) == session);
     if !same_session || is_leader || pgid != process.pid && !group_exists() {
         return Err(Errno::EPERM);
     }
@@ -335,7 +334,7 @@ fn setpgid(args: &Args) -> Result<u64> {
 
 fn setsid(_args: &Args) -> Result<u64> {
     let process = &current().process;
-    if !process::group(process.pid).is_empty() {
+    if process::group_has(process.pid, |_| true) {
         return Err(Errno::EPERM);
     }
     process.sid.store(process.pid, Ordering::Relaxed);

@@ -160,11 +160,9 @@ fn leave_session(process: &Arc<Process>) {
 /// A group that loses its last tie to the session (by the end of `ending`, a member or the parent of one) and has stopped
 /// members is told to go on (POSIX, `_exit`).
 fn hang_up_if_orphaned(pgid: u32, ending: u32) {
-    let stopped = |p: &Arc<Process>| p.stopped.load(Ordering::Relaxed);
-    let members = process::group(pgid);
-    let others: alloc::vec::Vec<_> = members.into_iter().filter(|p| p.pid != ending).collect();
-    if others.iter().any(stopped) && super::process_group_is_orphaned(pgid, ending) {
-        for member in others {
+    let is_stopped = |member: &Process| member.pid != ending && member.stopped.load(Ordering::Relaxed);
+    if process::group_has(pgid, is_stopped) && super::process_group_is_orphaned(pgid, ending) {
+        for member in process::group(pgid).into_iter().filter(|member| member.pid != ending) {
             signal::send_to_process(&member, SignalInfo::kernel(SIGHUP));
             signal::send_to_process(&member, SignalInfo::kernel(SIGCONT));
         }

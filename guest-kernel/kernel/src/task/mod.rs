@@ -26,10 +26,11 @@ use core::sync::atomic::Ordering;
 /// Whether no member of a process group (`except` aside) has a parent in the same session but another group: then
 /// nobody could let it go on if it stopped (POSIX, "orphaned process group").
 pub fn process_group_is_orphaned(pgid: u32, except: u32) -> bool {
-    !process::group(pgid).iter().filter(|member| member.pid != except).any(|member| {
+    let is_tied = |member: &Process| {
         member.parent.lock().upgrade().is_some_and(|parent| {
             parent.sid.load(Ordering::Relaxed) == member.sid.load(Ordering::Relaxed)
                 && parent.pgid.load(Ordering::Relaxed) != pgid
         })
-    })
+    };
+    !process::group_has(pgid, |member| member.pid != except && is_tied(member))
 }

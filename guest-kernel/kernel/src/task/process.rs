@@ -7,6 +7,7 @@ use super::thread::Thread;
 use crate::mm::AddressSpace;
 use crate::signal::{Actions, Pending};
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Values;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use ampoule_kbase::{Mutex, Once, OpenFile, WaitQueue};
@@ -219,17 +220,25 @@ pub fn find_thread(tid: u32) -> Option<Arc<Thread>> {
     THREADS.lock().get(&tid).and_then(Weak::upgrade)
 }
 
-/// All processes.
-pub fn all() -> Vec<Arc<Process>> {
-    PROCESSES.lock().values().cloned().collect()
+/// Looks at all processes without a list of them, which there may be no memory for. `look` must not find, make or end
+/// processes, nor signal them.
+pub fn with_all<R>(look: impl FnOnce(Values<'_, u32, Arc<Process>>) -> R) -> R {
+    look(PROCESSES.lock().values())
 }
 
-/// The members of a process group that have not ended.
+/// A list of all processes.
+pub fn all() -> Vec<Arc<Process>> {
+    with_all(|all| all.cloned().collect())
+}
+
+/// A list of the members of a process group that have not ended.
 pub fn group(pgid: u32) -> Vec<Arc<Process>> {
-    all()
-        .into_iter()
-        .filter(|p| p.pgid.load(Ordering::Relaxed) == pgid && p.exit_status.lock().is_none())
-        .collect()
+    with_all(|all| all.filter(|process| process.is_member(pgid)).cloned().collect())
+}
+
+/// Whether a process group has a member, not ended, of which `holds` is true; as in [`with_all`].
+pub fn group_has(pgid: u32, mut holds: impl FnMut(&Process) -> bool) -> bool {
+    with_all(|mut all| all.any(|process| process.is_member(pgid) && holds(process)))
 }
 
 /// How many processes and threads were ever made.
@@ -246,6 +255,11 @@ impl Process {
     /// The parent's id, 0 for the first process.
     pub fn parent_pid(&self) -> u32 {
         self.parent.lock().upgrade().map_or(0, |parent| parent.pid)
+    }
+
+    /// Whether it is in a process group, and has not ended.
+    fn is_member(&self, pgid: u32) -> bool {
+        self.pgid.load(Ordering::Relaxed) == pgid && !self.ended()
     }
 
     /// Whether it has ended and waits to be waited for.

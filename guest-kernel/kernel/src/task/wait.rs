@@ -95,26 +95,21 @@ pub fn wait(options: Options) -> Result<Option<News>> {
 }
 
 fn look(process: &Process, options: &Options) -> Result<Option<News>> {
-    let children = process.children.lock().clone();
     let mut any = false;
-    for child in children {
-        if !matches(&child, options) {
-            continue;
-        }
+    let found = process.children.lock().iter().filter(|child| matches(child, options)).find_map(|child| {
         // Of one that has ended there will be no other news.
-        any |= options.exited || child.exit_status.lock().is_none();
-        if let Some(event) = event_of(&child, options) {
-            let own = child.usage();
-            let mut usage = *child.children_usage.lock();
-            usage.add(own);
-            let news = News { pid: child.pid, uid: child.credentials.lock().uid, event, usage };
-            if !options.keep && matches!(event, Event::Exited(_)) {
-                reap(process, &child, usage);
-            }
-            return Ok(Some(news));
-        }
+        any |= options.exited || !child.ended();
+        Some((child.clone(), event_of(child, options)?))
+    });
+    let Some((child, event)) = found else { return if any { Ok(None) } else { Err(Errno::ECHILD) } };
+    let own = child.usage();
+    let mut usage = *child.children_usage.lock();
+    usage.add(own);
+    let news = News { pid: child.pid, uid: child.credentials.lock().uid, event, usage };
+    if !options.keep && matches!(event, Event::Exited(_)) {
+        reap(process, &child, usage);
     }
-    if any { Ok(None) } else { Err(Errno::ECHILD) }
+    Ok(Some(news))
 }
 
 fn matches(child: &Process, options: &Options) -> bool {
