@@ -104,10 +104,9 @@ thread_start:
     call thread_started
     jmp exit_restart
 
-# ---- exceptions
-    .macro exception_stubs vector, has_error
-# ring 0 mode
-exception_ring0_\vector:
+# ---- parts of the stubs
+# completes the processor's frame: an error code where it gave none, and the address of a page fault or 0
+    .macro push_error_and_address vector, has_error
     .ifeq \has_error
     pushq $0
     .endif
@@ -118,26 +117,41 @@ exception_ring0_\vector:
     .else
     pushq $0
     .endif
-    pushq $\vector
-    jmp trap_common
-# deprivileged mode: the processor has pushed its frame on the thread's kernel stack, and ring 3 goes on there
-exception_nucleus_\vector:
-    .ifeq \has_error
-    pushq $0
-    .endif
-    .ifeq \vector - 14
-    push %rax
-    mov %cr2, %rax
-    xchg %rax, (%rsp)
-    .else
-    pushq $0
-    .endif
+    .endm
+
+# from ring 0 to ring 3, on the stack that RSP points to; there the word at its top is to be replaced by the vector
+    .macro go_on_in_ring3 target
     pushq $0x2b
     push %rsp
     pushq $0x202
     pushq $0x33
-    pushq $exception_ring3_\vector
+    pushq $\target
     iretq
+    .endm
+
+# moves to the thread's kernel stack with a copy of the processor's frame, which lies `offset` bytes from RAX
+    .macro copy_frame_to_kernel_stack offset
+    mov kernel_stack_top(%rip), %rsp
+    pushq \offset + 32(%rax)
+    pushq \offset + 24(%rax)
+    pushq \offset + 16(%rax)
+    pushq \offset + 8(%rax)
+    pushq \offset(%rax)
+    pushq $0
+    pushq $0
+    .endm
+
+# ---- exceptions
+    .macro exception_stubs vector, has_error
+# ring 0 mode
+exception_ring0_\vector:
+    push_error_and_address \vector, \has_error
+    pushq $\vector
+    jmp trap_common
+# deprivileged mode: the processor has pushed its frame on the thread's kernel stack, and ring 3 goes on there
+exception_nucleus_\vector:
+    push_error_and_address \vector, \has_error
+    go_on_in_ring3 exception_ring3_\vector
 exception_ring3_\vector:
     movq $\vector, (%rsp)
     jmp trap_common
@@ -183,21 +197,9 @@ exception_nucleus_6:
     iretq
 9:  mov %rax, nucleus_rax(%rip)
     mov %rsp, %rax
-    mov kernel_stack_top(%rip), %rsp
-    pushq 32(%rax)
-    pushq 24(%rax)
-    pushq 16(%rax)
-    pushq 8(%rax)
-    pushq (%rax)
-    pushq $0
-    pushq $0
+    copy_frame_to_kernel_stack 0
     mov nucleus_rax(%rip), %rax
-    pushq $0x2b
-    push %rsp
-    pushq $0x202
-    pushq $0x33
-    pushq $exception_ring3_6
-    iretq
+    go_on_in_ring3 exception_ring3_6
 exception_ring3_6:
     movq $6, (%rsp)
     jmp trap_common
@@ -256,21 +258,9 @@ interrupt_nucleus:
     iretq
 2:  pop %rcx
     mov %rsp, %rax
-    mov kernel_stack_top(%rip), %rsp
-    pushq 40(%rax)
-    pushq 32(%rax)
-    pushq 24(%rax)
-    pushq 16(%rax)
-    pushq 8(%rax)
-    pushq $0
-    pushq $0
+    copy_frame_to_kernel_stack 8
     mov (%rax), %rax
-    pushq $0x2b
-    push %rsp
-    pushq $0x202
-    pushq $0x33
-    pushq $interrupt_ring3
-    iretq
+    go_on_in_ring3 interrupt_ring3
 interrupt_ring3:
     movq $256, (%rsp)
     jmp trap_common

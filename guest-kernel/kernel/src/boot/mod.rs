@@ -14,8 +14,6 @@ use ampoule_kbase::{Mutex, Once, frames};
 use ampoule_kfs::Context;
 use params::{CommandLine, MemoryMap};
 
-pub use root::start_init;
-
 /// Moments of start-up, in nanoseconds since the first instruction.
 static PHASES: Mutex<[(&str, u64); 8]> = Mutex::new([("", 0); 8]);
 static FIRST_CONTEXT: Once<Arc<Mutex<Context>>> = Once::new();
@@ -52,13 +50,13 @@ extern "C" fn kernel_main(params: u64, ring: u32) -> ! {
     root::mount(&map, &command_line);
     mark("root mounted");
     COMMAND_LINE.set(command_line);
-    let first = start_init();
+    let first = root::start_init();
     mark("init loaded");
     sched::start(first)
 }
 
 /// Notes a moment of start-up.
-pub fn mark(phase: &'static str) {
+fn mark(phase: &'static str) {
     let mut phases = PHASES.lock();
     if let Some(slot) = phases.iter_mut().find(|(name, _)| name.is_empty()) {
         *slot = (phase, clock::monotonic_ns());

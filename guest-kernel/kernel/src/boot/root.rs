@@ -1,7 +1,7 @@
 //! The root file system and the first process.
 
 use super::params::{CommandLine, MemoryMap, Region};
-use super::{FIRST_CONTEXT, command_line};
+use super::{COMMAND_LINE, FIRST_CONTEXT};
 use crate::mm::DIRECT_MAP;
 use crate::proc::Processes;
 use crate::signal::ThreadSignals;
@@ -10,7 +10,7 @@ use crate::task::files::Descriptor;
 use crate::task::{Process, Thread, process};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Mutex, Once, OpenFile, Result, frames};
+use ampoule_kbase::{Errno, Mutex, Once, OpenFile, Result};
 use ampoule_kfs::erofs::Image;
 use ampoule_kfs::vfs::MountFlags;
 use ampoule_kfs::{Context, Limits, Mount, Volume};
@@ -55,8 +55,7 @@ pub fn mount(map: &MemoryMap, command_line: &CommandLine) {
 
 /// `ampoule.disk=<bytes>` and `ampoule.inodes=<count>` limit what may be written.
 fn root_limits(command_line: &CommandLine) -> Limits {
-    let (pages, _) = frames::usage();
-    let default = Limits { bytes: pages / 2 * frames::PAGE_SIZE as u64, inodes: pages / 2, ..Limits::NONE };
+    let default = Limits::half_of_memory();
     Limits {
         bytes: command_line.number("ampoule.disk").unwrap_or(default.bytes),
         inodes: command_line.number("ampoule.inodes").unwrap_or(default.inodes),
@@ -99,8 +98,8 @@ fn load_init() -> Result<Arc<Thread>> {
 }
 
 fn open_init() -> Result<(Vec<u8>, Arc<OpenFile>)> {
-    let line = CommandLine(command_line().to_vec());
-    let (context, path) = match (line.value("init"), AGENT.get()) {
+    let init = COMMAND_LINE.get().and_then(|line| line.value("init"));
+    let (context, path) = match (init, AGENT.get()) {
         (Some(path), _) => (super::first_context().lock().clone(), path.to_vec()),
         (None, Some(agent)) => (agent.clone(), b"/agent".to_vec()),
         (None, None) => return Err(Errno::ENOENT),

@@ -32,11 +32,13 @@ fn entry(table: u64, address: u64, level: u32) -> *mut u64 {
 /// The root of one address space's tables. The upper half is the kernel's, the same in all.
 pub struct PageTables {
     root: Frame,
+    /// Tables below the root.
+    tables: usize,
 }
 
 /// Trees of tables whose last-level entries are all empty, from spaces that are gone. A host that shadows page tables
 /// keeps its shadows of them, so the next program, which is laid out much the same, costs few traps.
-static POOL: Mutex<Vec<Frame>> = Mutex::new(Vec::new());
+static POOL: Mutex<Vec<(Frame, usize)>> = Mutex::new(Vec::new());
 const POOL_LIMIT: usize = 8;
 /// Trees with more tables than this are not worth keeping.
 const POOLED_TABLES: usize = 24;
@@ -45,8 +47,8 @@ impl PageTables {
     /// Tables with an empty lower half.
     pub fn new() -> Result<Self> {
         let pooled = POOL.lock().pop();
-        if let Some(root) = pooled {
-            return Ok(Self { root });
+        if let Some((root, tables)) = pooled {
+            return Ok(Self { root, tables });
         }
         let root = Frame::for_kernel()?;
         for slot in KERNEL_SLOTS {
@@ -54,7 +56,7 @@ impl PageTables {
             // SAFETY: both are whole tables in the direct map; the boot tables are never changed at this level.
             unsafe { *entry(root.physical(), address, 3) = *entry(boot_root(), address, 3) };
         }
-        Ok(Self { root })
+        Ok(Self { root, tables: 0 })
     }
 
     /// What CR3 takes.
@@ -91,6 +93,7 @@ impl PageTables {
             unsafe {
                 if *at & bits::PRESENT == 0 {
                     *at = Frame::for_kernel()?.into_physical() | TABLE_BITS;
+                    self.tables += 1;
                 }
                 table = *at & bits::ADDRESS;
             }
@@ -135,31 +138,11 @@ impl PageTables {
     }
 }
 
-/// How many tables lie below one, the counting being given up beyond `limit`.
-fn count_tables(table: u64, level: u32, limit: usize) -> usize {
-    let slots = if level == 3 { 256 } else { 512 };
-    let mut count = 0;
-    for slot in 0..slots {
-        // SAFETY: `table` is a live table of a space that is being dropped.
-        let value = unsafe { *entry(table, slot << (12 + 9 * level), level) };
-        if value & bits::PRESENT != 0 {
-            count += 1;
-            if level > 1 && count <= limit {
-                count += count_tables(value & bits::ADDRESS, level - 1, limit - count);
-            }
-            if count > limit {
-                break;
-            }
-        }
-    }
-    count
-}
-
 impl Drop for PageTables {
     fn drop(&mut self) {
         let mut pool = POOL.lock();
-        if pool.len() < POOL_LIMIT && count_tables(self.root.physical(), 3, POOLED_TABLES) <= POOLED_TABLES {
-            pool.push(self.root.clone());
+        if pool.len() < POOL_LIMIT && self.tables <= POOLED_TABLES {
+            pool.push((self.root.clone(), self.tables));
         } else {
             drop(pool);
             Self::free_tables(self.root.physical(), 3);

@@ -51,7 +51,7 @@ pub fn execute(frame: &mut TrapFrame, request: Request) -> Result<()> {
     }
     let process = &this.process;
     let old = core::mem::replace(&mut *process.memory.lock(), Arc::new(Mutex::new(image.space)));
-    sched::reload_space();
+    sched::use_space(this.memory());
     drop(old);
     become_program(process, image.program, image.set_ids);
     process.vfork_done.store(true, Ordering::Relaxed);

@@ -106,15 +106,7 @@ pub fn first_run() {
 
 /// Prepares the processor for `next`: address space, stack, extended state, bases.
 fn activate(next: &Arc<Thread>) {
-    let memory = next.memory();
-    let root = memory.lock().root();
-    if root != active_root() {
-        // SAFETY: the root of a live address space, kept alive by ACTIVE.
-        unsafe { cpu::load_page_table(root) };
-        ACTIVE_ROOT.store(root, Ordering::Relaxed);
-        let old = ACTIVE.lock().replace(memory);
-        drop(old);
-    }
+    use_space(next.memory());
     cpu::set_kernel_stack(next.stack_top());
     // SAFETY: the area at the top of the thread's stack is valid state: initial, saved, or sanitized.
     unsafe { context::load_extended(next.extended()) };
@@ -124,15 +116,16 @@ fn activate(next: &Arc<Thread>) {
     RUN_SINCE.store(clock::monotonic_ns(), Ordering::Relaxed);
 }
 
-/// Switches to the address space that the current process has now (after `execve`).
-pub fn reload_space() {
-    let memory = current().memory();
+/// Switches to an address space, unless it is in use.
+pub fn use_space(memory: Arc<Mutex<AddressSpace>>) {
     let root = memory.lock().root();
-    // SAFETY: as in `activate`.
-    unsafe { cpu::load_page_table(root) };
-    ACTIVE_ROOT.store(root, Ordering::Relaxed);
-    let old = ACTIVE.lock().replace(memory);
-    drop(old);
+    if root != active_root() {
+        // SAFETY: the root of a live address space, kept alive by ACTIVE.
+        unsafe { cpu::load_page_table(root) };
+        ACTIVE_ROOT.store(root, Ordering::Relaxed);
+        let old = ACTIVE.lock().replace(memory);
+        drop(old);
+    }
 }
 
 fn account(thread: &Thread) {
