@@ -1,5 +1,4 @@
-//! The platform of this crate's tests: like `ampoule_kbase::testing`, but with a clock, a caller and signals for each
-//! thread, since tests run in parallel. And what tests share to compare with the host's Linux.
+//! The platform of this crate's tests: with a clock, a caller and signals for each thread, since tests run in parallel. And what tests share to compare with the host's Linux.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
