@@ -1,5 +1,6 @@
-//! The kernel log: lines that the VMM collects, by stores to a register of its paravirtual page.
+//! The kernel log: lines that the VMM collects, by stores to registers of its paravirtual page.
 
+use crate::mm::{DIRECT_MAP, KERNEL_BASE};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +8,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 static PAGE: AtomicU64 = AtomicU64::new(0);
 const LOG: u64 = 0;
 const EXIT: u64 = 0x800;
+const LOG_TEXT: u64 = 0x818;
+/// Most bytes of one store to [`LOG_TEXT`].
+const MAX_TEXT: usize = 0xffff;
 
 /// Why the VM ends, as the VMM is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,12 +44,34 @@ pub fn exit(reason: Exit) -> ! {
     }
 }
 
-/// Appends bytes, eight a store.
+/// Appends bytes.
 pub fn write_bytes(bytes: &[u8]) {
     let page = PAGE.load(Ordering::Relaxed);
     if page == 0 {
         return;
     }
+    for chunk in bytes.chunks(MAX_TEXT) {
+        match physical(chunk.as_ptr() as u64) {
+            // SAFETY: as in `exit`; the VMM reads the chunk before the store is over.
+            Some(at) => unsafe {
+                ((page + LOG_TEXT) as *mut u64).write_volatile(at | (chunk.len() as u64) << 48);
+            },
+            None => write_words(page, chunk),
+        }
+    }
+}
+
+/// Where memory lies that the kernel's image or the direct map holds, in which both are one piece.
+fn physical(address: u64) -> Option<u64> {
+    match address {
+        KERNEL_BASE.. => Some(address - KERNEL_BASE),
+        DIRECT_MAP.. => Some(address - DIRECT_MAP),
+        _ => None,
+    }
+}
+
+/// Appends bytes that lie anywhere, eight a store.
+fn write_words(page: u64, bytes: &[u8]) {
     for chunk in bytes.chunks(8) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);

@@ -68,7 +68,7 @@ pub fn build(
         Arc::new(EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::io("create an eventfd"))?);
     let accelerated = Accelerated { vm, doorbell: Arc::clone(&doorbell) };
     let transports = devices::transports(&interrupts, &images);
-    let bus = Bus::new(vcpu.ring()?, ram.memory().clone(), transports, accelerated);
+    let bus = Bus::new(ram.memory().clone(), transports, accelerated);
     let shared = Arc::new(Shared::new(bus, timings)?);
     let service = Service {
         shared: Arc::clone(&shared),

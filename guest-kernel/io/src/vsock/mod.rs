@@ -30,20 +30,22 @@ use alloc::sync::Arc;
 use ampoule_kbase::{Errno, File, Once, Result};
 use driver::Driver;
 use endpoint::Endpoint;
+pub use mmio::Batches;
 use mmio::Registers;
 use socket::VsockSocket;
 
 static DRIVER: Once<Arc<Driver>> = Once::new();
 
 /// Names the device; later calls are ignored. It is neither touched nor set up before it is needed.
-/// `local_cid`: this machine's context id where it is known, which saves a register read.
+/// `local_cid`: this machine's context id where it is known, which saves a register read. `batches`: how the VMM takes
+/// many register writes as one, if it does.
 ///
 /// # Safety
 /// `registers` is the virtio-mmio register block of a virtio-vsock device in its reset state, mapped uncached, for ever,
 /// and nobody else uses it.
-pub unsafe fn install(registers: *mut u8, local_cid: Option<u32>) {
+pub unsafe fn install(registers: *mut u8, local_cid: Option<u32>, batches: Option<Batches>) {
     // SAFETY: the caller's promise.
-    let registers = unsafe { Registers::new(registers) };
+    let registers = unsafe { Registers::new(registers, batches) };
     DRIVER.set(Driver::new(registers, local_cid));
 }
 

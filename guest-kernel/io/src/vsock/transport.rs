@@ -11,7 +11,7 @@
 
 use super::block::Block;
 use super::header::{HEADER_SIZE, Header};
-use super::mmio::Registers;
+use super::mmio::{Registers, Setup};
 use super::pool::Pool;
 use super::queue::{Descriptor, Layout, NEXT, Queue, WRITE};
 use alloc::vec::Vec;
@@ -103,12 +103,14 @@ impl Transport {
         transport.tx.set_interrupts(false);
         (0..EVENT_SIZE).for_each(|index| transport.post_event(index));
         let (registers, base) = (&transport.registers, transport.page.physical());
-        registers.begin();
-        registers.set_queue(RX, base, RX_LAYOUT);
-        registers.set_queue(TX, base, TX_LAYOUT);
-        registers.set_queue(EVENT, base, EVENT_LAYOUT);
-        registers.finish();
-        registers.notify(RX);
+        let mut setup = Setup::begin();
+        setup.set_queue(RX, base, RX_LAYOUT);
+        setup.set_queue(TX, base, TX_LAYOUT);
+        setup.set_queue(EVENT, base, EVENT_LAYOUT);
+        setup.finish();
+        setup.notify(RX);
+        // Where headers of packets will lie: there are none yet.
+        registers.apply(&setup, &transport.page, HEADERS);
         Ok(transport)
     }
 

@@ -12,6 +12,7 @@ use crate::{log, random, special, syscall};
 use alloc::sync::Arc;
 use ampoule_kbase::{Mutex, Once, frames};
 use ampoule_kfs::Context;
+use ampoule_kio::vsock::Batches;
 use params::{CommandLine, MemoryMap};
 
 /// Moments of start-up, in nanoseconds since the first instruction.
@@ -111,13 +112,27 @@ fn start_devices(map: &MemoryMap, command_line: &CommandLine) {
     for image in &map.images[..map.image_count] {
         extend_map(image.start, image.end, paging::Cache::Memory);
     }
-    if let Some(page) = command_line.number("ampoule.pv") {
+    let pv = command_line.number("ampoule.pv");
+    if let Some(page) = pv {
         extend_map(page, page + PAGE, paging::Cache::Device);
         log::start(DIRECT_MAP + page);
     }
     if let Some((registers, _irq)) = command_line.first_virtio_device() {
         extend_map(registers, registers + PAGE, paging::Cache::Device);
+        let cid = command_line.number("ampoule.cid").and_then(|cid| u32::try_from(cid).ok());
+        let batches = pv.and_then(|page| register_batches(page, registers));
         // SAFETY: the VMM says that these are the registers of the vsock device, and they were just mapped.
-        unsafe { ampoule_kio::vsock::install((DIRECT_MAP + registers) as *mut u8, None) };
+        unsafe { ampoule_kio::vsock::install((DIRECT_MAP + registers) as *mut u8, cid, batches) };
     }
+}
+
+/// How the VMM takes batches of writes to the registers at this physical address.
+fn register_batches(pv: u64, registers: u64) -> Option<Batches> {
+    /// Where a batch is announced on the paravirtual page.
+    const PORT: u64 = 0x810;
+    /// What the registers in a batch are counted from.
+    const FIRST_REGISTER: u64 = 0xd000_0000;
+    let base = u32::try_from(registers.checked_sub(FIRST_REGISTER)?).ok()?;
+    // SAFETY: the page was mapped at start-up; batches and their base are the VMM's contract.
+    Some(unsafe { Batches::new((DIRECT_MAP + pv + PORT) as *mut u64, base) })
 }

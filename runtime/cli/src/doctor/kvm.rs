@@ -12,11 +12,10 @@ use std::time::Duration;
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a VM of ours needs from KVM, and what for.
-const NEEDED: [(Cap, &str); 7] = [
+const NEEDED: [(Cap, &str); 6] = [
     (Cap::SplitIrqchip, "split irqchip"),
     (Cap::Ioeventfd, "ioeventfd"),
     (Cap::SignalMsi, "signal MSI"),
-    (Cap::CoalescedMmio, "coalesced MMIO"),
     (Cap::ReadonlyMem, "read-only memory slots"),
     (Cap::UserMemory, "user memory slots"),
     (Cap::ImmediateExit, "immediate exit"),

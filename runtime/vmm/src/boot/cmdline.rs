@@ -4,6 +4,7 @@ use crate::clock::realtime_ns;
 use crate::error::Error;
 use crate::layout::{CMDLINE, CMDLINE_SIZE, FIRST_IRQ, MMIO_BASE, MMIO_STRIDE, PAGE, PV_PAGE};
 use crate::memory::Ram;
+use ampoule_vmm_api::GUEST_CID;
 use std::fmt::Write;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -26,7 +27,7 @@ impl Cmdline {
             let irq = u64::from(FIRST_IRQ) + index;
             push(&mut text, format_args!("virtio_mmio.device={}K@{address:#x}:{irq} ", PAGE / 1024));
         }
-        push(&mut text, format_args!("ampoule.pv={PV_PAGE:#x}"));
+        push(&mut text, format_args!("ampoule.pv={PV_PAGE:#x} ampoule.cid={GUEST_CID}"));
         if !words.is_empty() {
             push(&mut text, format_args!(" {words}"));
         }
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(
             words[1..].join("|"),
             "tsc_early_khz=2400000|virtio_mmio.device=4K@0xd0000000:5|\
-             virtio_mmio.device=4K@0xd0001000:6|ampoule.pv=0xd0100000|quiet|init=/bin/sh"
+             virtio_mmio.device=4K@0xd0001000:6|ampoule.pv=0xd0100000|ampoule.cid=3|quiet|init=/bin/sh"
         );
         assert!(text.len() <= cmdline.max_len());
     }

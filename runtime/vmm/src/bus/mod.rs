@@ -1,15 +1,12 @@
 //! What the guest reaches by port and memory-mapped accesses.
 //!
-//! The vCPU thread calls in here at each exit; the device thread fetches what concerns the devices, and the log. Stores
-//! that KVM coalesced come first, in order, whoever calls.
+//! The vCPU thread calls in here at each exit; the device thread fetches what concerns the devices, and the log.
 
 mod accelerate;
-mod coalesced;
 mod ports;
 mod pv;
 mod transports;
 
-pub use coalesced::Ring;
 pub use transports::{Change, Commands, Transports, bit};
 
 use crate::ending::Ending;
@@ -37,7 +34,6 @@ pub enum After {
 
 /// All that answers to accesses of the guest.
 pub struct Bus {
-    ring: Ring,
     memory: GuestMemoryMmap,
     log: Log,
     ports: Ports,
@@ -46,40 +42,24 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// The bus of a VM. `ring` is that of its vCPU.
-    pub fn new(
-        ring: Ring,
-        memory: GuestMemoryMmap,
-        transports: Transports,
-        accelerated: Accelerated,
-    ) -> Self {
+    /// The bus of a VM.
+    pub fn new(memory: GuestMemoryMmap, transports: Transports, accelerated: Accelerated) -> Self {
         let (log, ports) = (Log::default(), Ports::default());
-        Self { ring, memory, log, ports, transports, accelerator: Accelerator::new(accelerated) }
+        Self { memory, log, ports, transports, accelerator: Accelerator::new(accelerated) }
     }
 
     /// The kernel log, up to now.
     pub fn log(&mut self) -> &mut Log {
-        self.drain();
         &mut self.log
     }
 
     /// What the guest wants of the devices.
     pub fn transports(&mut self) -> &mut Transports {
-        self.drain();
         &mut self.transports
-    }
-
-    /// Handles the stores that KVM put aside.
-    fn drain(&mut self) {
-        while let Some(store) = self.ring.pop() {
-            // Only stores to the log are coalesced, which end nothing.
-            let _ = self.store(store.address, store.data());
-        }
     }
 
     /// A load from where there is no memory. `data` has 1 to 8 bytes.
     pub fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> After {
-        self.drain();
         data.fill(0xff);
         if let Some((device, at)) = device_at(address) {
             self.transports.read(device, at, data);
@@ -89,11 +69,8 @@ impl Bus {
 
     /// A store to where there is no memory.
     pub fn mmio_write(&mut self, address: u64, data: &[u8]) -> After {
-        self.drain();
-        match (address.checked_sub(PV_PAGE), device_at(address)) {
-            (Some(pv::LOG), _) => self.accelerator.log_was_written(),
-            (_, Some((device, offset::QUEUE_NOTIFY))) => self.accelerator.was_notified(device),
-            _ => {}
+        if let Some((device, offset::QUEUE_NOTIFY)) = device_at(address) {
+            self.accelerator.was_notified(device);
         }
         match self.store(address, data) {
             Some(ending) => After::End(ending),
@@ -103,14 +80,12 @@ impl Bus {
 
     /// Input from a port.
     pub fn port_read(&mut self, port: u16, data: &mut [u8]) -> After {
-        self.drain();
         self.ports.read(port, data);
         After::Continue
     }
 
     /// Output to a port.
     pub fn port_write(&mut self, port: u16, data: &[u8]) -> After {
-        self.drain();
         match self.ports.write(port, data, &mut self.log) {
             Some(ending) => After::End(ending),
             None => self.after(),

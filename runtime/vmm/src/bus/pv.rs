@@ -17,8 +17,6 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// Appends to the log.
 pub const LOG: u64 = 0x000;
-/// Length of the widest store to it.
-pub const LOG_LEN: u32 = 8;
 /// Ends the VM.
 pub const END: u64 = 0x800;
 /// Writes many registers.

@@ -4,8 +4,6 @@ mod crash;
 mod run;
 
 use crate::boot::{Cmdline, initial_regs, initial_sregs};
-use crate::bus::Ring;
-use crate::descriptors::lend;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::memory::Ram;
@@ -23,11 +21,6 @@ impl Vcpu {
     /// A vCPU after a reset.
     pub fn create(vm: &VmFd) -> Result<Self, Error> {
         vm.create_vcpu(0).map(Self).map_err(Error::kvm("create a vCPU"))
-    }
-
-    /// Its ring of coalesced stores.
-    pub fn ring(&self) -> Result<Ring, Error> {
-        Ring::map(lend(&self.0))
     }
 
     /// Puts it into the state of the kernel's entry, at this address.

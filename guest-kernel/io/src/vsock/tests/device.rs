@@ -1,7 +1,7 @@
 //! A virtio-vsock device in the test's own memory: the other side of the driver's queues.
 
 use super::super::header::{HEADER_SIZE, Header, TYPE_STREAM};
-use super::super::mmio::{Log, Registers};
+use super::super::mmio::{Batches, Log, Registers};
 use super::super::queue::{Descriptor, NEXT, WRITE};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -83,9 +83,26 @@ pub fn registers() -> (Registers, Log) {
     let block = Box::leak(Box::new([0u32; 1024]));
     block[0x100 / 4] = 3;
     // SAFETY: a block of memory that is never freed.
-    let registers = unsafe { Registers::new(block.as_mut_ptr().cast()) };
+    let registers = unsafe { Registers::new(block.as_mut_ptr().cast(), None) };
     let log = registers.log.clone();
     (registers, log)
+}
+
+/// The same, for a VMM that takes batches of writes. Also gives where their addresses are stored.
+pub fn batching_registers(base: u32) -> (Registers, Log, &'static u64) {
+    let port = Box::into_raw(Box::new(0));
+    let block = Box::leak(Box::new([0u32; 1024]));
+    // SAFETY: blocks of memory that are never freed; who takes the batches is the test.
+    let registers = unsafe { Registers::new(block.as_mut_ptr().cast(), Some(Batches::new(port, base))) };
+    let log = registers.log.clone();
+    // SAFETY: as above; tests are single-threaded, and read it when the driver has stored.
+    (registers, log, unsafe { &*port })
+}
+
+/// The writes of a batch: the number of registers, then each register and its value.
+pub fn batch(address: u64) -> Vec<(u32, u32)> {
+    let word = |index: u64| load::<u32>(address + 4 * index);
+    (0..u64::from(word(0))).map(|index| (word(1 + 2 * index), word(2 + 2 * index))).collect()
 }
 
 impl Device {

@@ -98,6 +98,17 @@ fn set_up_costs_three_status_writes_and_no_read() {
 }
 
 #[test]
+fn a_batch_has_the_same_writes() {
+    testing::setup();
+    let base = 0x2000;
+    let (registers, log, port) = device::batching_registers(base);
+    Driver::new(registers, Some(3)).with(|inner| inner.transport().map(|_| ())).unwrap();
+    let expected: Vec<_> = log.lock().iter().map(|(at, value)| (base + *at as u32, value.unwrap())).collect();
+    assert!(expected.len() > 20, "{expected:x?}");
+    assert_eq!(device::batch(*port), expected);
+}
+
+#[test]
 fn nothing_happens_before_the_first_use() {
     testing::setup();
     let (registers, log) = device::registers();
