@@ -21,7 +21,7 @@ fn the_kernel_finds_what_the_boot_protocol_promises() {
     assert_eq!(
         words[2..].join(" "),
         "virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=4K@0xd0001000:6 \
-         virtio_mmio.device=4K@0xd0002000:7 ampoule.pv=0xd0100000 test=boot quiet"
+         virtio_mmio.device=4K@0xd0002000:7 ampoule.pv=0xd0100000 ampoule.cid=3 test=boot quiet"
     );
     let values: Vec<(&str, u64)> = rest.lines().filter_map(value).collect();
     let e820 =
