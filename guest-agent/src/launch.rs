@@ -53,6 +53,7 @@ fn execute(start: &StartJob, identity: Option<&Identity>, stdio: &Ends) -> Resul
         rlimits: &start.rlimits,
         cwd: start.cwd.as_ref().map(|cwd| CPath::new(cwd)),
         identity: identity.map(|who| Ids { uid: who.uid, gid: who.gid, groups: &who.groups }),
+        filter: start.filter.as_deref(),
         candidates: &candidates(command, environment.path()),
         argv: &CStrings::new(start.argv.iter().map(|argument| [argument.as_bytes()])),
         envp: &CStrings::new(environment.iter()),

@@ -2,6 +2,7 @@
 
 use crate::bounded::{CBytes, EnvVar, List, MAX_STRINGS, Text};
 use crate::error::Error;
+use crate::filter::Filter;
 use crate::ids::JobId;
 use serde::{Deserialize, Serialize};
 
@@ -22,13 +23,25 @@ pub struct StartJob {
     pub rlimits: List<Rlimit, 0, 16>,
     /// What file descriptors 0, 1 and 2 are.
     pub stdio: Stdio,
+    /// The system calls that the job may make. With a filter the job can gain no privileges (`no_new_privs`). The filter has
+    /// to allow `execve`, which starts the command.
+    pub filter: Option<Filter>,
 }
 
 impl StartJob {
     /// A job with this command on pipes, with everything else at its default.
     pub fn new(job: JobId, argv: List<CBytes, 1, MAX_STRINGS>) -> Self {
         let stdio = Stdio::Pipes { stdin: Input::Stream };
-        Self { job, argv, env: List::default(), cwd: None, user: None, rlimits: List::default(), stdio }
+        Self {
+            job,
+            argv,
+            env: List::default(),
+            cwd: None,
+            user: None,
+            rlimits: List::default(),
+            stdio,
+            filter: None,
+        }
     }
 }
 
@@ -193,13 +206,15 @@ pub enum StartStep {
     Cwd,
     /// Becoming the user.
     SetUser,
+    /// Installing its filter of system calls.
+    Filter,
     /// Finding or executing the command.
     Exec,
 }
 
 impl StartStep {
     /// The steps, in order.
-    pub const ALL: [StartStep; 9] = [
+    pub const ALL: [StartStep; 10] = [
         StartStep::Accept,
         StartStep::User,
         StartStep::Stdio,
@@ -208,6 +223,7 @@ impl StartStep {
         StartStep::Rlimits,
         StartStep::Cwd,
         StartStep::SetUser,
+        StartStep::Filter,
         StartStep::Exec,
     ];
 }

@@ -4,7 +4,7 @@
 //! frames both ways: a fixed 12-byte header, then a body. A body is either one postcard-encoded message
 //! ([`HostMessage`] or [`GuestMessage`]) or the raw bytes of a stream, which serde never touches.
 //!
-//! - [`message`]: what the two sides say; [`job`] and [`file`] hold the larger payloads.
+//! - [`message`]: what the two sides say; [`job`], [`filter`] and [`file`] hold the larger payloads.
 //! - [`Stream`], [`JobId`], [`FileId`]: what a data frame belongs to.
 //! - [`frame`]: the header and a pure [`frame::decode`]; [`Decoder`] and [`Encoder`] are its streaming forms.
 //! - [`window`]: credit. A sender never sends more stream bytes than the receiver granted.
@@ -22,6 +22,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod error;
 pub mod file;
+pub mod filter;
 pub mod frame;
 pub mod ids;
 pub mod job;
@@ -33,6 +34,7 @@ pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use error::Error;
 pub use file::{FileDone, FileFailed, FileStep, GetFile, PutFile};
+pub use filter::{Filter, Instruction};
 pub use frame::{Frame, HEADER_LEN, MAX_DATA, VERSION, decode};
 pub use ids::{FileId, JobId, Stream};
 pub use job::{

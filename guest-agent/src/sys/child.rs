@@ -8,14 +8,16 @@
 use super::raw::{check, syscall};
 use super::signal::SIGSET_LEN;
 use crate::cstrings::{CPath, CStrings};
-use ampoule_protocol::{Rlimit, StartStep};
+use ampoule_protocol::{Instruction, Rlimit, StartStep};
 use core::arch::asm;
 use linux_raw_sys::general::{
     __NR_chdir, __NR_clone, __NR_dup2, __NR_execve, __NR_exit, __NR_fchown, __NR_ioctl, __NR_mkdir,
-    __NR_prlimit64, __NR_rt_sigprocmask, __NR_setgroups, __NR_setresgid, __NR_setresuid, __NR_setsid,
-    CLONE_VFORK, CLONE_VM, SIG_SETMASK, SIGCHLD,
+    __NR_prctl, __NR_prlimit64, __NR_rt_sigprocmask, __NR_seccomp, __NR_setgroups, __NR_setresgid,
+    __NR_setresuid, __NR_setsid, CLONE_VFORK, CLONE_VM, SIG_SETMASK, SIGCHLD,
 };
 use linux_raw_sys::ioctl::TIOCSCTTY;
+use linux_raw_sys::prctl::PR_SET_NO_NEW_PRIVS;
+use linux_raw_sys::ptrace::SECCOMP_SET_MODE_FILTER;
 use rustix::fd::{AsRawFd, BorrowedFd};
 use rustix::io::Errno;
 
@@ -32,6 +34,8 @@ pub struct Launch<'a> {
     pub cwd: Option<CPath>,
     /// Who to become.
     pub identity: Option<Ids<'a>>,
+    /// The system calls that it may make.
+    pub filter: Option<&'a [Instruction]>,
     /// Files to try to execute, in order.
     pub candidates: &'a CStrings,
     /// Arguments.
@@ -113,9 +117,11 @@ pub fn start(launch: &mut Launch<'_>) -> Result<u32, Failure> {
 /// The child. Lives on borrowed memory: see the module's text.
 extern "C" fn child(shared: &mut Shared<'_, '_>) -> ! {
     shared.failure = Some(run(shared.launch));
-    loop {
-        // SAFETY: exit takes no pointers. It does not return.
-        let _never = unsafe { syscall(__NR_exit, [127, 0, 0, 0, 0, 0]) };
+    // SAFETY: exit takes no pointers. It returns only if the job's filter is in place and refuses it; then an invalid
+    // instruction is what ends this process, and the agent need not wait for ever.
+    unsafe {
+        let _refused = syscall(__NR_exit, [127, 0, 0, 0, 0, 0]);
+        asm!("ud2", options(noreturn))
     }
 }
 
@@ -126,6 +132,7 @@ fn run(launch: &mut Launch<'_>) -> Failure {
         (StartStep::Rlimits, rlimits),
         (StartStep::Cwd, enter_cwd),
         (StartStep::SetUser, become_user),
+        (StartStep::Filter, filter_calls),
     ];
     for (step, action) in steps {
         if let Err(errno) = action(launch) {
@@ -202,13 +209,31 @@ fn become_user(launch: &mut Launch<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Tries the candidates as `execvp` does: one that is not there, or not to be reached, does not end the search.
-fn execute(launch: &mut Launch<'_>) -> Errno {
+/// Unblocks all signals and, from then on, filters system calls.
+fn filter_calls(launch: &mut Launch<'_>) -> Result<(), Errno> {
     let none = 0u64;
     // SAFETY: the kernel reads one signal set.
+    unsafe { call(__NR_rt_sigprocmask, SIG_SETMASK as usize, &raw const none as usize, 0, SIGSET_LEN) }?;
+    let Some(filter) = launch.filter else { return Ok(()) };
+    let program =
+        SockFprog { len: u16::try_from(filter.len()).map_err(|_| Errno::INVAL)?, filter: filter.as_ptr() };
+    // SAFETY: the kernel reads a `struct sock_fprog` and the `len` instructions that it points to.
     unsafe {
-        let _done = call(__NR_rt_sigprocmask, SIG_SETMASK as usize, &raw const none as usize, 0, SIGSET_LEN);
+        call(__NR_prctl, PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0)?;
+        call(__NR_seccomp, SECCOMP_SET_MODE_FILTER as usize, 0, &raw const program as usize, 0)?;
     }
+    Ok(())
+}
+
+/// `struct sock_fprog`.
+#[repr(C)]
+struct SockFprog {
+    len: u16,
+    filter: *const Instruction,
+}
+
+/// Tries the candidates as `execvp` does: one that is not there, or not to be reached, does not end the search.
+fn execute(launch: &mut Launch<'_>) -> Errno {
     let mut verdict = Errno::NOENT;
     for path in launch.candidates.pointers() {
         let (argv, envp) = (launch.argv.as_ptr() as usize, launch.envp.as_ptr() as usize);

@@ -167,3 +167,77 @@ fn usage_is_measured() {
     assert!(usage.wall_us >= (usage.user_us + usage.system_us) / 2, "{usage:?}");
     assert!(usage.max_rss_kib > 300 && usage.minor_faults > 10, "{usage:?}");
 }
+
+/// `number` gives `action`, everything else is allowed.
+fn all_but(number: u32, action: u32) -> Filter {
+    let instruction = |code, jt, jf, k| Instruction { code, jt, jf, k };
+    List::new(vec![
+        instruction(0x20, 0, 0, 0), // Load the number.
+        instruction(0x15, 0, 1, number),
+        instruction(0x06, 0, 0, action),
+        instruction(0x06, 0, 0, 0x7fff_0000),
+    ])
+    .unwrap()
+}
+
+const GIVES_EPERM: u32 = 0x0005_0001;
+const KILLS: u32 = 0x8000_0000;
+const EXECVE: u32 = 59;
+const MKDIR: u32 = 83;
+const EXIT: u32 = 60;
+
+#[test]
+fn a_filter_of_system_calls() {
+    let mut guest = Guest::start();
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!(
+        "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status; mkdir {0}/new 2>&1; test -d {0}/new; echo $?",
+        directory.path().display()
+    );
+    let mut start = sh(1, &script);
+    start.filter = Some(all_but(MKDIR, GIVES_EPERM));
+    let output = guest.run(start, b"");
+    let lines: Vec<_> = output.text().lines().map(str::to_owned).collect();
+    let [privileges, seccomp, refused, missing] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((privileges.as_str(), seccomp.as_str()), ("NoNewPrivs:\t1", "Seccomp:\t2"));
+    assert!(refused.ends_with("Operation not permitted"), "{refused}");
+    assert_eq!(missing, "1");
+    // The agent itself, and the next job, are not filtered.
+    assert_eq!(guest.sh("grep Seccomp: /proc/self/status").text(), "Seccomp:\t0\n");
+
+    let mut start = sh(1, &script);
+    start.filter = Some(all_but(MKDIR, KILLS));
+    let last = guest.run(start, b"");
+    assert!(last.text().ends_with("\n1\n"), "{}", last.text());
+}
+
+#[test]
+fn a_filter_that_is_none_or_lets_nothing_start() {
+    let mut guest = Guest::start();
+    let mut start = command(1, &["/bin/true"]);
+    // It runs off its end.
+    start.filter = Some(List::new(vec![Instruction { code: 0x20, jt: 0, jf: 0, k: 0 }]).unwrap());
+    let failed = guest.refuse(start);
+    assert_eq!((failed.step, failed.errno, failed.exit_code()), (StartStep::Filter, 22, 125));
+
+    let mut start = command(1, &["/bin/true"]);
+    start.filter = Some(all_but(EXECVE, GIVES_EPERM));
+    let failed = guest.refuse(start);
+    assert_eq!((failed.step, failed.errno, failed.exit_code()), (StartStep::Exec, 1, 126));
+
+    // Not even its own end.
+    let refuse_all = vec![Instruction { code: 0x06, jt: 0, jf: 0, k: GIVES_EPERM }];
+    let mut start = command(1, &["/bin/true"]);
+    start.filter = Some(List::new(refuse_all).unwrap());
+    assert_eq!(guest.refuse(start).step, StartStep::Exec);
+
+    let mut start = command(1, &["/bin/true"]);
+    start.filter = Some(all_but(EXECVE, KILLS));
+    assert_eq!(guest.run(start, b"").status(), Status::Signal { signo: 31, core: false });
+
+    // What is refused after the start is the command's affair.
+    let mut start = sh(1, "ulimit -c 0; exit 3");
+    start.filter = Some(all_but(EXIT, KILLS));
+    assert_eq!(guest.run(start, b"").status(), Status::Code(3));
+    assert_eq!(guest.sh("echo still there").text(), "still there\n");
+}

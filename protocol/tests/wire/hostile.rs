@@ -43,7 +43,7 @@ fn altered(mut frame: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
 fn each_violation_has_its_error() {
     let stdin = data(Stream::Stdin(samples::job(1)));
     assert_eq!(error::<HostMessage>(b"GET"), Error::BadMagic { found: b'G' });
-    assert_eq!(error::<HostMessage>(&[frame::MAGIC, 2]), Error::BadVersion { found: 2 });
+    assert_eq!(error::<HostMessage>(&[frame::MAGIC, 1]), Error::BadVersion { found: 1 });
     assert_eq!(
         error::<HostMessage>(&altered(ping(), 3, 9)),
         Error::BadHeader { field: "reserved", value: 9 }

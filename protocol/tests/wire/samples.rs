@@ -18,6 +18,18 @@ fn strings<const MIN: usize, const MAX: usize>(texts: &[&str]) -> List<CBytes, M
     List::new(texts.iter().map(|text| bytes(text)).collect()).unwrap()
 }
 
+/// `getpid` gives `EPERM`, everything else is allowed.
+fn filter() -> Filter {
+    let instruction = |code, jt, jf, k| Instruction { code, jt, jf, k };
+    List::new(vec![
+        instruction(0x20, 0, 0, 0),
+        instruction(0x15, 0, 1, 39),
+        instruction(0x06, 0, 0, 0x0005_0001),
+        instruction(0x06, 0, 0, 0x7fff_0000),
+    ])
+    .unwrap()
+}
+
 fn full_start() -> StartJob {
     StartJob {
         job: job(7),
@@ -27,6 +39,7 @@ fn full_start() -> StartJob {
         user: Some(User::parse("nobody:100").unwrap()),
         rlimits: List::new(vec![Rlimit { resource: Resource::Nofile, soft: 64, hard: u64::MAX }]).unwrap(),
         stdio: Stdio::Tty(TtySize { rows: 24, cols: 300 }),
+        filter: Some(filter()),
     }
 }
 
@@ -93,7 +106,7 @@ pub fn guest() -> Vec<(&'static str, GuestMessage)> {
     samples
 }
 
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "failed-accept",
     "failed-user",
     "failed-stdio",
@@ -102,5 +115,6 @@ const STEPS: [&str; 9] = [
     "failed-rlimits",
     "failed-cwd",
     "failed-set-user",
+    "failed-filter",
     "failed-exec",
 ];

@@ -192,6 +192,7 @@ fn not_started(command: &CBytes, failed: &StartFailed) -> String {
         StartStep::Session => "cannot set up its session",
         StartStep::Rlimits => "cannot set its resource limits",
         StartStep::SetUser => "cannot become its user",
+        StartStep::Filter => "cannot install its filter of system calls",
         StartStep::Cwd => "cannot enter its working directory",
         StartStep::Exec => {
             return format!("cannot run {command}: {}", why(failed.errno, &failed.message.to_string()));
