@@ -99,7 +99,7 @@ fn what_is_late_is_not_wrong() {
 
 #[test]
 fn a_host_that_goes_away_takes_its_jobs_along() {
-    for half in [&b""[..], &[0xa9, 1, 0]] {
+    for half in [&b""[..], &[frame::MAGIC, VERSION, 0]] {
         let mut guest = Guest::start();
         let pid = guest.launch(sh(1, "trap '' HUP TERM; sleep 100 & sleep 100"));
         guest.send_bytes(half);
