@@ -18,15 +18,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Everything that what is built here depends on, from the workspace's root.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 13] = [
     "Cargo.lock",
     "Cargo.toml",
     "guest-agent",
     "guest-kernel",
+    "policies/seccomp",
     "protocol",
     "rootfs/src",
     "runtime/cli/build",
     "runtime/devices",
+    "runtime/seccomp",
     "runtime/vmm",
     "runtime/vmm-api",
     "rust-toolchain.toml",

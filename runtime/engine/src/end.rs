@@ -95,6 +95,16 @@ pub enum End {
         /// What the VMM wrote to standard error, safe to print.
         said: String,
     },
+    /// The VMM made a system call that its filter does not allow.
+    #[error(
+        "the VMM was stopped by its seccomp filter: it made a system call that it never needs, because of a bug or \
+         because the guest has taken it over{}",
+        after_colon(.said)
+    )]
+    VmmFiltered {
+        /// What the VMM wrote to standard error, safe to print.
+        said: String,
+    },
     /// The VMM ended without saying why.
     #[error("the VMM process ended with exit status {code}{}", after_colon(.said))]
     VmmExited {
@@ -135,6 +145,7 @@ impl End {
                 _ => "vmm_host_error",
             },
             Self::VmmKilled { .. } => "vmm_killed",
+            Self::VmmFiltered { .. } => "vmm_filtered",
             Self::VmmExited { .. } => "vmm_failed",
         }
     }

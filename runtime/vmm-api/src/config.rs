@@ -55,6 +55,9 @@ pub struct VmConfig {
     /// An open `/dev/kvm`. Without it, the VMM opens that path.
     #[serde(default)]
     pub kvm_fd: Option<RawFd>,
+    /// The VMM's own `/proc/self/status`, open: in its jail there is no `/proc`.
+    #[serde(default)]
+    pub own_status_fd: Option<RawFd>,
     /// The guest's way to the host.
     #[serde(default)]
     pub vsock: VsockConfig,
@@ -107,6 +110,7 @@ impl VmConfig {
             status_fd: None,
             lifeline_fd: None,
             kvm_fd: None,
+            own_status_fd: None,
             vsock: VsockConfig::default(),
         }
     }
@@ -143,9 +147,12 @@ impl VmConfig {
     fn check_fds(&self) -> Result<(), Error> {
         let mut used: BTreeSet<RawFd> = self.images.iter().map(|image| image.fd).collect();
         used.insert(self.kernel.fd);
-        for (what, fd) in
-            [("console_fd", self.console_fd), ("status_fd", self.status_fd), ("kvm_fd", self.kvm_fd)]
-        {
+        for (what, fd) in [
+            ("console_fd", self.console_fd),
+            ("status_fd", self.status_fd),
+            ("kvm_fd", self.kvm_fd),
+            ("own_status_fd", self.own_status_fd),
+        ] {
             if let Some(fd) = fd {
                 check_fd(what, fd)?;
                 used.insert(fd);

@@ -9,11 +9,13 @@ use crate::devices::Devices;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::event_loop::{self, Sources};
+use crate::filters;
 use crate::msi::Msi;
 use crate::placement::send_away;
 use crate::report::Report;
 use crate::shared::Shared;
 use ampoule_devices::poller::Poller;
+use ampoule_seccomp::Thread;
 use kvm_bindings::CpuId;
 use kvm_ioctls::Kvm;
 use nix::sys::signalfd::SignalFd;
@@ -91,15 +93,29 @@ impl DeviceThread {
 
 fn run(kvm: &Kvm, cpuid: &CpuidAnswer, service: &Receiver<Service>) {
     cpuid.get_or_init(|| cpuid::for_one_vcpu(kvm));
-    // Where the other thread gives up, it ends the process.
-    let Ok(mut service) = service.recv() else { return };
-    let ending = serve(&mut service).unwrap_or_else(Ending::from);
+    // While the other thread is busy: what is done here takes no time of the start.
+    let poller = prepare();
+    let Ok(mut service) = service.recv() else { rest() };
+    let ending = poller.and_then(|poller| serve(&mut service, poller)).unwrap_or_else(Ending::from);
     exit(service.report.write(&ending));
 }
 
-fn serve(service: &mut Service) -> Result<Ending, Error> {
+/// All that has to be done before the filter.
+fn prepare() -> Result<Arc<Poller>, Error> {
+    let poller = Poller::new().map_err(Error::host("create an epoll"))?;
+    filters::install(Thread::Devices)?;
+    Ok(Arc::new(poller))
+}
+
+/// The other thread has given up, and ends the process.
+fn rest() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+fn serve(service: &mut Service, poller: Arc<Poller>) -> Result<Ending, Error> {
     let Service { shared, descriptors, signals, interrupts, memory, doorbell, .. } = service;
-    let poller = Arc::new(Poller::new().map_err(Error::host("create an epoll"))?);
     let devices = Devices::new(descriptors, std::mem::take(interrupts), memory.clone(), Arc::clone(&poller))?;
     let sources =
         Sources { shared, poller: &poller, doorbell, signals, lifeline: descriptors.lifeline.as_ref() };

@@ -60,6 +60,13 @@ pub enum Error {
         /// Why.
         errno: Errno,
     },
+    /// A thread has no system-call filter.
+    #[error(transparent)]
+    Filter(#[from] ampoule_seccomp::Error),
+    /// What an attack of a test has brought.
+    #[cfg(feature = "attack")]
+    #[error("attack: {0}")]
+    Attack(String),
     /// Guest memory could not be written although it is ours.
     #[error("cannot write boot data into guest memory: {0}")]
     GuestMemory(#[from] vm_memory::GuestMemoryError),
@@ -145,7 +152,11 @@ impl Error {
             Self::Image { .. } => Reason::BadImage,
             Self::KvmOpen { .. } | Self::KvmVersion => Reason::KvmUnavailable,
             Self::Kvm { .. } => Reason::KvmError,
-            Self::Host { .. } | Self::GuestMemory(_) | Self::MapMemory(_) => Reason::HostError,
+            #[cfg(feature = "attack")]
+            Self::Attack(_) => Reason::HostError,
+            Self::Host { .. } | Self::Filter(_) | Self::GuestMemory(_) | Self::MapMemory(_) => {
+                Reason::HostError
+            }
         }
     }
 

@@ -11,11 +11,13 @@ use crate::device_thread::{DeviceThread, Service};
 use crate::devices;
 use crate::ending::Ending;
 use crate::error::Error;
+use crate::filters;
 use crate::layout::ABOVE_4G;
 use crate::memory::{Images, Ram};
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::vcpu::Vcpu;
+use ampoule_seccomp::Thread;
 use ampoule_vmm_api::VmConfig;
 use kvm_bindings::{
     KVM_API_VERSION, KVM_CAP_SPLIT_IRQCHIP, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
@@ -56,6 +58,8 @@ pub fn build(
 
     let ram = Ram::new(u64::from(config.memory_mib) << 20)?;
     let images = Images::map(&descriptors.images, ram.end())?;
+    // The kernel is the first thing here that somebody hostile may have made.
+    filters::install(Thread::Main)?;
     let entry = load(config, &descriptors, &ram, &images)?;
     timings.kernel_loaded = Some(monotonic_ns());
     map_memory(&vm, &ram, &images)?;

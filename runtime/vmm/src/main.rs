@@ -6,6 +6,8 @@
 //! guest spins, and every wait on the way has a deadline. It starts no process and leaves no file.
 #![cfg_attr(not(test), no_main)]
 
+#[cfg(feature = "attack")]
+mod attack;
 mod boot;
 mod bus;
 mod clock;
@@ -17,6 +19,7 @@ mod devices;
 mod ending;
 mod error;
 mod event_loop;
+mod filters;
 mod layout;
 mod log;
 mod machine;
@@ -42,6 +45,7 @@ use std::ffi::{c_char, c_int};
 // SAFETY: there is no other `main`.
 #[cfg_attr(not(test), unsafe(export_name = "main"))]
 pub extern "C" fn entry(_argc: c_int, _argv: *const *const c_char) -> c_int {
+    one_heap();
     let timings = Timings { process_start: Some(clock::monotonic_ns()), ..Timings::default() };
     let mut report = Report::new(timings);
     match prepare(&mut report) {
@@ -55,6 +59,13 @@ pub extern "C" fn entry(_argc: c_int, _argv: *const *const c_char) -> c_int {
     }
 }
 
+/// Has both threads allocate from one heap. The C library would give the second one a heap of its own, and open a file
+/// below /proc when that one shrinks, which the device thread may not.
+fn one_heap() {
+    // SAFETY: it only sets a number, before anything is allocated.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
 fn prepare(report: &mut Report) -> Result<(Machine, impl FnOnce() + use<>), Error> {
     descriptors::occupy_standard_streams()?;
     // Before there is a second thread, which would take them.
@@ -63,7 +74,10 @@ fn prepare(report: &mut Report) -> Result<(Machine, impl FnOnce() + use<>), Erro
     let (Some(json), None) = (arguments.next(), arguments.next()) else { return Err(Error::Usage) };
     let config = VmConfig::from_json(&json)?;
     report.set_status_fd(config.status_fd)?;
+    report.set_own_status_fd(config.own_status_fd)?;
     let config = config.validate()?;
+    #[cfg(feature = "attack")]
+    attack::plan(&config.cmdline);
     // SAFETY: the process has just started, and owns no descriptor yet.
     let descriptors = unsafe { Descriptors::adopt(&config)? };
     machine::build(&config, descriptors, blocked.catch()?, report)

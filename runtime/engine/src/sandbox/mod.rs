@@ -18,6 +18,7 @@ use ampoule_policies::{Deadlines, Mib};
 use ampoule_protocol::ByeReason;
 use rustix::event::epoll;
 use rustix::io::{Errno, read};
+use rustix::process::Signal;
 use rustix::time::Timespec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
@@ -288,6 +289,7 @@ impl Sandbox {
         let said = self.report.said();
         self.input(Input::ProcessGone(match gone {
             Gone::Exited(code) => End::VmmExited { code, said },
+            Gone::Killed(signo) if signo == Signal::SYS.as_raw() => End::VmmFiltered { said },
             Gone::Killed(signo) => End::VmmKilled { signo, said },
         }));
     }

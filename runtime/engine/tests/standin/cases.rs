@@ -32,7 +32,7 @@ pub const ALL: &[Test] = &[
 const SOON: Option<Duration> = Some(Duration::from_millis(300));
 
 /// Part, name of the outcome, exit code, and what the sentence has to contain.
-const MISBEHAVIOUR: [(&str, &str, u8, &str); 14] = [
+const MISBEHAVIOUR: [(&str, &str, u8, &str); 15] = [
     ("silent", "boot_timed_out", 125, "did not come up within 0.3 s"),
     ("garbage", "agent_protocol_error", 125, "first byte 0x48"),
     ("huge", "agent_protocol_error", 125, "4294967295 bytes"),
@@ -44,6 +44,7 @@ const MISBEHAVIOUR: [(&str, &str, u8, &str); 14] = [
     ("pong_only", "agent_silent", 125, "did not answer"),
     ("fatal", "agent_failed", 125, "no \\u{7} memory"),
     ("die", "vmm_killed", 125, "killed by signal 9"),
+    ("filtered", "vmm_filtered", 125, "stopped by its seccomp filter"),
     ("fail", "vmm_failed", 125, "status 3: something \\u{1b}[31mbroke"),
     ("panic", "guest_kernel_panic", 125, "| first\n  | \\u{1b}[2Jlast"),
     ("no_kernel", "bad_kernel", 125, "the \\u{1b}[1mmessage"),

@@ -5,6 +5,7 @@ use ampoule_protocol::{
     MAX_DATA, Status, Stream, Text, Usage,
 };
 use ampoule_vmm_api::{Reason, Timings, VmConfig, VmStatus};
+use rustix::process::Signal;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, RawFd};
@@ -31,7 +32,9 @@ pub fn main(config: &str) {
         }
         "hang_up" => agent.hang_up(),
         "no_hello" => agent.say(&GuestMessage::Started { job: agent.job, pid: 2 }),
-        "die" => kill_self(),
+        "die" => kill_self(Signal::KILL),
+        // As a system-call filter does it.
+        "filtered" => kill_self(Signal::SYS),
         "fail" => {
             eprintln!("something \x1b[31mbroke");
             std::process::exit(3);
@@ -88,7 +91,7 @@ fn play(part: &str, agent: &mut Agent) {
         "last_words" => agent.serve_start(|agent| {
             agent.data(Stream::Stdout(agent.job), &[b'x'; 60_000]);
             agent.data(Stream::Stderr(agent.job), b"famous");
-            kill_self();
+            kill_self(Signal::KILL);
         }),
         "false_length" => agent.serve(|agent, frame| files(agent, frame, 1)),
         "files" => agent.serve(|agent, frame| files(agent, frame, 0)),
@@ -240,9 +243,9 @@ fn report(status_fd: Option<RawFd>, reason: Reason) {
     std::process::exit(reason.exit_code());
 }
 
-fn kill_self() {
+fn kill_self(signal: Signal) {
     let pid = rustix::process::getpid();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("one may always end oneself");
+    rustix::process::kill_process(pid, signal).expect("one may always end oneself");
 }
 
 fn open(fd: RawFd) -> File {

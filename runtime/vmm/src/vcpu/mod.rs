@@ -6,8 +6,10 @@ mod run;
 use crate::boot::{Cmdline, initial_regs, initial_sregs};
 use crate::ending::Ending;
 use crate::error::Error;
+use crate::filters;
 use crate::memory::Ram;
 use crate::shared::Shared;
+use ampoule_seccomp::Thread;
 use kvm_bindings::{CpuId, Msrs, kvm_msr_entry};
 use kvm_ioctls::{VcpuFd, VmFd};
 
@@ -40,6 +42,7 @@ impl Vcpu {
     /// Runs the guest until it ends. Its boot data must be in RAM, but for the clocks.
     pub fn run(mut self, ram: &Ram, shared: &Shared) -> Result<Ending, Error> {
         let tsc_khz = self.0.get_tsc_khz().map_err(Error::kvm("tell the frequency of the TSC"))?;
+        filters::install(Thread::Vcpu)?;
         Cmdline::write_clocks(ram, tsc_khz)?;
         shared.mark(|timings| &mut timings.vcpu_ready);
         Ok(run::run(&mut self.0, shared, ram))

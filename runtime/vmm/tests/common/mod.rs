@@ -3,6 +3,7 @@
 
 use ampoule_vmm_api::{FileSlice, Reason, VmConfig, VmStatus, VsockPort};
 use rustix::io::{FdFlags, fcntl_setfd};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -40,6 +41,8 @@ pub fn guest_kernel() -> &'static Path {
 pub struct Vm {
     /// What the VMM is told. Descriptors are added by the methods.
     pub config: VmConfig,
+    /// What is executed, and its first arguments: the VMM, or something that executes it.
+    pub command: Vec<OsString>,
     files: Vec<OwnedFd>,
 }
 
@@ -75,7 +78,7 @@ impl Vm {
     pub fn with_kernel(kernel: File) -> Self {
         let len = kernel.metadata().unwrap().len();
         let config = VmConfig::new(16, FileSlice { fd: kernel.as_raw_fd(), offset: 0, len });
-        Self { config, files: vec![kernel.into()] }
+        Self { config, command: vec![env!("CARGO_BIN_EXE_ampoule-vmm").into()], files: vec![kernel.into()] }
     }
 
     /// Gives the VMM a descriptor.
@@ -132,9 +135,20 @@ impl Vm {
     pub fn start_without_console(mut self) -> Running {
         let (status, status_writer) = pipe().unwrap();
         self.config.status_fd = Some(self.pass(status_writer));
+        Running { process: self.spawn(&mut |command| command), status, console: None }
+    }
+
+    /// Starts the VMM with the status going where the configuration says, and standard error nowhere.
+    pub fn start_silently(self) -> Child {
+        self.spawn(&mut |command| command.stderr(Stdio::null()))
+    }
+
+    fn spawn(self, adjust: &mut dyn FnMut(&mut Command) -> &mut Command) -> Child {
         let numbers: Vec<RawFd> = self.files.iter().map(AsRawFd::as_raw_fd).collect();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ampoule-vmm"));
-        command.arg(self.config.to_json()).stdin(Stdio::null());
+        let mut command = Command::new(&self.command[0]);
+        // As the engine starts it.
+        command.env_clear();
+        command.args(&self.command[1..]).arg(self.config.to_json()).stdin(Stdio::null());
         let inherit = move || {
             for &fd in &numbers {
                 // SAFETY: `self.files` keeps them open until the child has started.
@@ -143,8 +157,7 @@ impl Vm {
             Ok(())
         };
         // SAFETY: the closure only makes system calls.
-        let process = unsafe { command.pre_exec(inherit) }.spawn().unwrap();
-        Running { process, status, console: None }
+        adjust(unsafe { command.pre_exec(inherit) }).spawn().unwrap()
     }
 
     /// Starts the VMM and waits for its end.
