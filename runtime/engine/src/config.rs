@@ -2,10 +2,10 @@
 
 use crate::artifact::Artifact;
 use crate::program::VmmProgram;
+use ampoule_jail::{FIRST_DESCRIPTOR, Isolation, Limits};
 use ampoule_policies::{Deadlines, Mib};
 use ampoule_vmm_api::{FileSlice, VmConfig, VsockPort};
-use std::collections::BTreeSet;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 /// Everything that is needed to launch a sandbox.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct SandboxConfig<'a> {
     pub console: Console,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// How much of the jail there has to be.
+    pub isolation: Isolation,
 }
 
 /// What is done with the guest kernel's log as it comes.
@@ -38,41 +40,90 @@ pub enum Console {
 }
 
 /// The VMM's ends of what connects it to us.
-pub(crate) struct VmmEnds {
-    pub(crate) control: RawFd,
-    pub(crate) status: RawFd,
-    pub(crate) lifeline: RawFd,
-    pub(crate) console: Option<RawFd>,
-    pub(crate) kvm: RawFd,
+pub(crate) struct VmmEnds<'a> {
+    pub(crate) control: BorrowedFd<'a>,
+    pub(crate) status: BorrowedFd<'a>,
+    pub(crate) lifeline: BorrowedFd<'a>,
+    pub(crate) console: Option<BorrowedFd<'a>>,
+    pub(crate) kvm: BorrowedFd<'a>,
+}
+
+/// What a VMM is started with.
+pub(crate) struct VmmSpec<'a> {
+    /// Its configuration, with the numbers that its descriptors have there.
+    pub(crate) config: VmConfig,
+    /// Its descriptors here.
+    pub(crate) descriptors: Vec<BorrowedFd<'a>>,
+    pub(crate) limits: Limits,
 }
 
 impl SandboxConfig<'_> {
-    /// The VMM's configuration.
-    pub(crate) fn vm_config(&self, ends: &VmmEnds) -> VmConfig {
-        let mut config = VmConfig::new(self.memory.get(), slice(&self.kernel));
-        config.images = vec![slice(&self.root), slice(&self.agent)];
+    /// What a VMM of this configuration is started with.
+    pub(crate) fn vmm_spec<'a>(&'a self, ends: &VmmEnds<'a>) -> VmmSpec<'a> {
+        let mut given = Given(Vec::new());
+        let mut config = VmConfig::new(self.memory.get(), given.slice(&self.kernel));
+        config.images = vec![given.slice(&self.root), given.slice(&self.agent)];
         config.cmdline.clone_from(&self.cmdline);
-        config.console_fd = ends.console;
-        config.status_fd = Some(ends.status);
-        config.lifeline_fd = Some(ends.lifeline);
-        config.kvm_fd = Some(ends.kvm);
-        config.vsock.ports = vec![VsockPort { port: ampoule_protocol::CONTROL_PORT, fd: ends.control }];
-        config
+        config.console_fd = ends.console.map(|console| given.give(console));
+        config.status_fd = Some(given.give(ends.status));
+        config.lifeline_fd = Some(given.give(ends.lifeline));
+        config.kvm_fd = Some(given.give(ends.kvm));
+        let control = VsockPort { port: ampoule_protocol::CONTROL_PORT, fd: given.give(ends.control) };
+        config.vsock.ports = vec![control];
+        config.own_status_fd = Some(given.next());
+        let images = [&self.kernel, &self.root, &self.agent].map(Artifact::len);
+        VmmSpec { config, descriptors: given.0, limits: limits(self.memory, &images) }
     }
 }
 
-/// Every descriptor that a VMM with this configuration is to inherit, once.
-pub(crate) fn descriptors(config: &VmConfig) -> Vec<RawFd> {
-    let slices = config.images.iter().chain([&config.kernel]).map(|slice| slice.fd);
-    let ends =
-        [config.console_fd, config.status_fd, config.lifeline_fd, config.kvm_fd, config.vsock.listen_fd];
-    let ports = config.vsock.ports.iter().map(|port| port.fd);
-    let all: BTreeSet<RawFd> = slices.chain(ends.into_iter().flatten()).chain(ports).collect();
-    all.into_iter().collect()
+/// Descriptors that a VMM is given, in the order of their numbers there.
+struct Given<'a>(Vec<BorrowedFd<'a>>);
+
+impl<'a> Given<'a> {
+    /// Gives one, once. Returns its number in the VMM.
+    fn give(&mut self, fd: BorrowedFd<'a>) -> RawFd {
+        let known = self.0.iter().position(|given| given.as_raw_fd() == fd.as_raw_fd());
+        let number = known.map_or(self.next(), number);
+        if known.is_none() {
+            self.0.push(fd);
+        }
+        number
+    }
+
+    fn slice(&mut self, artifact: &'a Artifact) -> FileSlice {
+        FileSlice { fd: self.give(artifact.file().as_fd()), offset: artifact.offset(), len: artifact.len() }
+    }
+
+    /// The number of the one after the last.
+    fn next(&self) -> RawFd {
+        number(self.0.len())
+    }
 }
 
-fn slice(artifact: &Artifact) -> FileSlice {
-    FileSlice { fd: artifact.file().as_raw_fd(), offset: artifact.offset(), len: artifact.len() }
+fn number(index: usize) -> RawFd {
+    RawFd::try_from(index).map_or(RawFd::MAX, |index| FIRST_DESCRIPTOR.saturating_add(index))
+}
+
+/// Descriptors that a VMM opens itself: KVM's, events, guest memory, the one that it polls with.
+const OPEN_FILES: u64 = 32;
+/// Threads of a VMM: vCPU and devices, and room for more of either.
+const THREADS: u64 = 8;
+/// Address space of a VMM beside the guest's memory: its program, stacks, and the allocator's arenas, which reserve much.
+const OWN_ADDRESS_SPACE: u64 = 512 << 20;
+/// Images are mapped at multiples of this.
+const IMAGE_ALIGN: u64 = 2 << 20;
+
+/// What a VMM with this much guest RAM and these files may use.
+fn limits(memory: Mib, files: &[u64]) -> Limits {
+    let memory = u64::from(memory.get()) << 20;
+    let files = files.iter().fold(0_u64, |sum, &len| sum.saturating_add(len.saturating_add(2 * IMAGE_ALIGN)));
+    Limits {
+        address_space: memory.saturating_add(files).saturating_add(OWN_ADDRESS_SPACE),
+        // Guest RAM is a file in memory.
+        file_size: memory,
+        open_files: OPEN_FILES,
+        threads: THREADS,
+    }
 }
 
 // A policy's memory is always one that a VMM takes, and we speak of the same port.

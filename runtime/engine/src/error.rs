@@ -1,6 +1,7 @@
 //! Why a sandbox could not be started at all.
 
 use crate::kvm::KvmProblem;
+use crate::program::VmmProgram;
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -29,6 +30,14 @@ pub enum Error {
         /// What the system says.
         errno: Errno,
     },
+    /// The VMM's program needs a dynamic loader, which it would not find in its jail.
+    #[error(
+        "cannot start the VMM: its program is missing something; in its empty root it must be linked statically"
+    )]
+    VmmNotStatic,
+    /// The VMM cannot be jailed, or not as it was asked for.
+    #[error(transparent)]
+    Jail(ampoule_jail::Error),
     /// A system call that prepares the sandbox failed.
     #[error("cannot {what}: {errno}")]
     System {
@@ -43,6 +52,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Why a VMM could not be started.
+    pub(crate) fn starting(error: ampoule_jail::Error, program: &VmmProgram) -> Self {
+        use ampoule_jail::Error::Execute;
+        match (error, program) {
+            (Execute(Errno::ACCESS), VmmProgram::Memory(_)) => Self::MemfdNoexec,
+            (Execute(Errno::NOENT), _) => Self::VmmNotStatic,
+            (Execute(errno), _) => Self::Spawn { errno },
+            (error, _) => Self::Jail(error),
+        }
+    }
+
     /// For `map_err` on a system call that prepares the sandbox.
     pub(crate) fn system(what: &'static str) -> impl Fn(Errno) -> Self {
         move |errno| Self::System { what, errno }

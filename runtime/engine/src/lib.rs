@@ -33,6 +33,7 @@ pub mod stdio;
 mod text;
 mod timeline;
 
+pub use ampoule_jail::Isolation;
 pub use artifact::Artifact;
 pub use config::{Console, SandboxConfig};
 pub use descriptors::close_on_exec;
@@ -40,6 +41,7 @@ pub use end::End;
 pub use error::Error;
 pub use hostfile::{HostFile, HostFileError};
 pub use outcome::{OWN_FAILURE, Outcome, TIMED_OUT, TransferProblem};
+pub use process::Jail;
 pub use program::VmmProgram;
 pub use sandbox::{Handler, Manner, Sandbox};
 pub use text::{LogTail, printable};

@@ -1,22 +1,30 @@
-//! The VMM as a process: started without copying this one, watched and ended without racing for its pid.
+//! The VMM as a process: started in its jail, watched and ended without racing for its pid.
 
+use crate::config::VmmSpec;
 use crate::error::Error;
 use crate::program::VmmProgram;
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{SigSet, Signal};
+use ampoule_jail::{Command, Isolation, Layers, Missing};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A child process. Dropping it kills and reaps it.
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: Pid,
     pidfd: OwnedFd,
+    jail: Jail,
     gone: Option<Gone>,
+}
+
+/// The layers of the jail around a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jail {
+    /// Those that it is behind.
+    pub layers: Layers,
+    /// Those that this host does not give.
+    pub missing: Vec<Missing>,
 }
 
 /// How a process ended.
@@ -26,40 +34,40 @@ pub(crate) enum Gone {
     Killed(i32),
 }
 
-/// The file descriptors of a new process: standard error, and those that it inherits under their own numbers.
-pub(crate) struct Descriptors<'a> {
-    pub(crate) stderr: BorrowedFd<'a>,
-    pub(crate) inherited: &'a [RawFd],
-}
-
 impl Process {
-    /// Starts a program, in a process group of its own so that a terminal's Ctrl-C does not reach it, with no
-    /// environment and no signal blocked or ignored.
-    ///
-    /// `posix_spawn` shares memory with the child until it executes the program, so a large process pays nothing
-    /// for being large. All descriptors of this process must be close-on-exec (see [`crate::close_on_exec`]).
-    pub(crate) fn start(program: &VmmProgram, argument: &str, fds: &Descriptors<'_>) -> Result<Self, Error> {
-        let path = program.path()?;
-        let failed = |errno: nix::Error| Error::Spawn { errno: Errno::from_raw_os_error(errno as i32) };
-        let argument = CString::new(argument).map_err(|_| failed(nix::Error::EINVAL))?;
-        let actions = file_actions(fds).map_err(failed)?;
-        let attributes = attributes().map_err(failed)?;
-        let arguments = [c"ampoule-vmm", argument.as_c_str()];
-        let pid = posix_spawn(path.as_c_str(), &actions, &attributes, &arguments, no_environment()).map_err(
-            |errno| match (errno, program) {
-                (nix::Error::EACCES, VmmProgram::Memory(_)) => Error::MemfdNoexec,
-                (errno, _) => failed(errno),
-            },
-        )?;
-        let pid = Pid::from_raw(pid.as_raw()).ok_or(Error::Spawn { errno: Errno::CHILD })?;
-        // The pid cannot be another process's: only we reap the child.
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(Error::system("open a pidfd"))?;
-        Ok(Self { pid, pidfd, gone: None })
+    /// Starts a VMM in a session of its own, so that a terminal's Ctrl-C does not reach it, with nothing but the
+    /// descriptors of its specification.
+    pub(crate) fn start(
+        program: &VmmProgram,
+        spec: &VmmSpec<'_>,
+        stderr: BorrowedFd<'_>,
+        isolation: Isolation,
+    ) -> Result<Self, Error> {
+        let file = program.open()?;
+        let argument =
+            CString::new(spec.config.to_json()).map_err(|_| Error::Spawn { errno: Errno::INVAL })?;
+        let command = Command {
+            program: file.as_program(),
+            arguments: vec![c"ampoule-vmm".to_owned(), argument],
+            stderr,
+            descriptors: spec.descriptors.clone(),
+            own_status: true,
+            limits: spec.limits,
+        };
+        let child =
+            ampoule_jail::spawn(&command, isolation).map_err(|error| Error::starting(error, program))?;
+        let jail = Jail { layers: child.layers, missing: child.missing };
+        Ok(Self { pid: child.pid, pidfd: child.pidfd, jail, gone: None })
     }
 
     /// Its process id.
     pub(crate) fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
+    }
+
+    /// What it is locked up in.
+    pub(crate) fn jail(&self) -> &Jail {
+        &self.jail
     }
 
     /// Asks it to end.
@@ -126,40 +134,4 @@ impl Drop for Process {
             self.wait();
         }
     }
-}
-
-fn file_actions(fds: &Descriptors<'_>) -> nix::Result<PosixSpawnFileActions> {
-    let mut actions = PosixSpawnFileActions::init()?;
-    actions.add_dup2(fds.stderr.as_raw_fd(), 2)?;
-    let null = |actions: &mut PosixSpawnFileActions, fd| {
-        actions.add_open(fd, c"/dev/null", nix::fcntl::OFlag::O_RDWR, nix::sys::stat::Mode::empty())
-    };
-    null(&mut actions, 0)?;
-    null(&mut actions, 1)?;
-    for &fd in fds.inherited {
-        // On itself: clears close-on-exec, in the child alone.
-        actions.add_dup2(fd, fd)?;
-    }
-    Ok(actions)
-}
-
-fn attributes() -> nix::Result<PosixSpawnAttr> {
-    let mut attributes = PosixSpawnAttr::init()?;
-    attributes.set_flags(
-        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
-    )?;
-    attributes.set_pgroup(nix::unistd::Pid::from_raw(0))?;
-    attributes.set_sigmask(&SigSet::empty())?;
-    let mut default = SigSet::empty();
-    for signal in [Signal::SIGPIPE, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGTERM] {
-        default.add(signal);
-    }
-    attributes.set_sigdefault(&default)?;
-    Ok(attributes)
-}
-
-fn no_environment() -> &'static [&'static std::ffi::CStr] {
-    &[]
 }

@@ -2,12 +2,12 @@
 
 use crate::artifact::Artifact;
 use crate::error::Error;
-use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use ampoule_jail::Program;
+use rustix::fs::{Mode, OFlags, open};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-/// A program that can be started any number of times.
+/// A program that can be started any number of times. It has to be linked statically: it starts in an empty root.
 #[derive(Debug)]
 pub enum VmmProgram {
     /// A file.
@@ -16,18 +16,35 @@ pub enum VmmProgram {
     Memory(OwnedFd),
 }
 
+/// A program that is open.
+pub(crate) enum OpenProgram<'a> {
+    File(OwnedFd),
+    Memory(BorrowedFd<'a>),
+}
+
 impl VmmProgram {
     /// Copies a program that is a part of some file into memory of its own.
     pub fn load(program: &Artifact) -> Result<Self, Error> {
         program.to_executable().map(Self::Memory)
     }
 
-    /// The path to execute.
-    pub(crate) fn path(&self) -> Result<CString, Error> {
-        let path = match self {
-            Self::File(path) => path.clone().into_os_string().into_vec(),
-            Self::Memory(fd) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes(),
-        };
-        CString::new(path).map_err(|_| Error::Spawn { errno: rustix::io::Errno::INVAL })
+    /// Opens it.
+    pub(crate) fn open(&self) -> Result<OpenProgram<'_>, Error> {
+        match self {
+            Self::File(path) => open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map(OpenProgram::File)
+                .map_err(|errno| Error::Spawn { errno }),
+            Self::Memory(fd) => Ok(OpenProgram::Memory(fd.as_fd())),
+        }
+    }
+}
+
+impl OpenProgram<'_> {
+    /// As the jail wants it.
+    pub(crate) fn as_program(&self) -> Program<'_> {
+        match self {
+            Self::File(fd) => Program::File(fd.as_fd()),
+            Self::Memory(fd) => Program::Memory(*fd),
+        }
     }
 }

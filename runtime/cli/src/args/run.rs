@@ -3,6 +3,7 @@
 use super::environment::EnvArg;
 use super::transfer::{InputArg, OutputArg};
 use super::units;
+use ampoule_engine::Isolation;
 use ampoule_policies::Mib;
 use ampoule_protocol::{CBytes, User};
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
@@ -57,6 +58,12 @@ pub struct RunArgs {
     /// Copy a file out of the guest after the command ended
     #[arg(long, value_name = "GUESTPATH:HOSTFILE", value_parser = os(OutputArg::parse))]
     pub output: Vec<OutputArg>,
+    /// Refuse to run unless the VMM can be locked up behind every layer of the jail (see `ampoule doctor`)
+    #[arg(long, conflicts_with = "isolation")]
+    pub strict: bool,
+    /// How much of the jail around the VMM there has to be
+    #[arg(long, value_name = "LEVEL", default_value = "best-effort")]
+    pub isolation: IsolationLevel,
     /// Run the command on a terminal
     #[arg(short, long)]
     pub tty: bool,
@@ -78,6 +85,27 @@ pub struct RunArgs {
     /// The command and its arguments
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// `--isolation`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum IsolationLevel {
+    /// Every layer that this host has
+    BestEffort,
+    /// Every layer, or no sandbox
+    Strict,
+    /// UNSAFE, for finding errors and measuring: no jail, only KVM holds the guest
+    None,
+}
+
+impl From<IsolationLevel> for Isolation {
+    fn from(level: IsolationLevel) -> Self {
+        match level {
+            IsolationLevel::BestEffort => Self::BestEffort,
+            IsolationLevel::Strict => Self::Strict,
+            IsolationLevel::None => Self::None,
+        }
+    }
 }
 
 /// `--timeout`; `None` inside is for ever.

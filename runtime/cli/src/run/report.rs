@@ -4,7 +4,8 @@ use super::base64;
 use super::timings::{Marks, Phase};
 use ampoule_engine::attach::Run;
 use ampoule_engine::stdio::Sink;
-use ampoule_engine::{OWN_FAILURE, Outcome, Sandbox};
+use ampoule_engine::{Jail, OWN_FAILURE, Outcome, Sandbox};
+use ampoule_jail::Layer;
 use ampoule_protocol::{Hello, Status, Usage};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -22,6 +23,7 @@ struct Report {
     usage: Option<Resources>,
     agent: Option<Agent>,
     vmm_peak_rss_kib: Option<u64>,
+    isolation: Option<Isolation>,
     timings: Vec<Phase>,
 }
 
@@ -49,6 +51,15 @@ struct Resources {
     involuntary_switches: u64,
 }
 
+/// The jail around the VMM.
+#[derive(Serialize)]
+struct Isolation {
+    /// Layers that it is behind.
+    layers: Vec<&'static str>,
+    /// Layers that this host does not give.
+    missing: Vec<&'static str>,
+}
+
 /// Who ran the command.
 #[derive(Serialize)]
 struct Agent {
@@ -71,6 +82,7 @@ pub fn print(run: Run, sandbox: &Sandbox, marks: &Marks) -> Result<()> {
         usage: exited.map(|exited| resources(exited.usage)),
         agent: run.hello.as_ref().map(agent),
         vmm_peak_rss_kib: sandbox.peak_rss_kib(),
+        isolation: Some(isolation(sandbox.jail())),
         timings: marks.phases(sandbox.timeline()),
         ..early(&run.outcome)
     })
@@ -128,6 +140,13 @@ fn resources(usage: Usage) -> Resources {
         major_faults: usage.major_faults,
         voluntary_switches: usage.voluntary_switches,
         involuntary_switches: usage.involuntary_switches,
+    }
+}
+
+fn isolation(jail: &Jail) -> Isolation {
+    Isolation {
+        layers: jail.layers.iter().map(Layer::key).collect(),
+        missing: jail.missing.iter().map(|missing| missing.layer.key()).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::images;
 use crate::args::{EnvArg, InputArg, OutputArg, RunArgs, parse_env_file};
 use ampoule_engine::attach::{InputFile, JobSpec, OutputFile, Streams, terminal_size};
 use ampoule_engine::stdio::{Sink, Source};
-use ampoule_engine::{Artifact, Console, HostFile, Manner, SandboxConfig, VmmProgram};
+use ampoule_engine::{Artifact, Console, HostFile, Isolation, Manner, SandboxConfig, VmmProgram};
 use ampoule_policies::{Deadlines, Mib, Policy};
 use ampoule_protocol::{CBytes, EnvVar, Input, Stdio, TtySize};
 use anyhow::{Context, Result, anyhow, bail};
@@ -34,6 +34,7 @@ pub struct Request {
     cmdline: String,
     console: Console,
     deadlines: Deadlines,
+    isolation: Isolation,
     /// The job.
     pub job: JobSpec,
     /// Its streams.
@@ -76,6 +77,7 @@ impl Request {
             cmdline: if args.trace { "ampoule.trace".to_owned() } else { String::new() },
             console: if guest_log { Console::Stream } else { Console::Off },
             deadlines: policy.deadlines,
+            isolation: if args.strict { Isolation::Strict } else { args.isolation.into() },
             job,
             streams: Streams {
                 stdin: source,
@@ -86,6 +88,11 @@ impl Request {
             },
             terminal: terminal.filter(|_| isatty(stdin())),
         })
+    }
+
+    /// Whether nothing but KVM is to hold the guest.
+    pub fn is_unjailed(&self) -> bool {
+        self.isolation == Isolation::None
     }
 
     /// The sandbox to run it in.
@@ -99,6 +106,7 @@ impl Request {
             cmdline: self.cmdline.clone(),
             console: self.console,
             deadlines: self.deadlines,
+            isolation: self.isolation,
         })
     }
 }

@@ -1,19 +1,19 @@
 //! How a sandbox comes to be: what connects it to us, and its process.
 
 use super::{Sandbox, Watched};
-use crate::config::{Console, SandboxConfig, VmmEnds, descriptors};
+use crate::config::{Console, SandboxConfig, VmmEnds};
 use crate::control::Control;
 use crate::error::Error;
 use crate::kvm;
 use crate::life::State;
-use crate::process::{Descriptors, Process};
+use crate::process::Process;
 use crate::report::Report;
 use crate::session::Session;
 use crate::timeline::{Nanos, Timeline};
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 /// What connects us to a VMM; one kind of ends is ours, the other the VMM's.
@@ -71,16 +71,14 @@ fn connect(console: Console) -> Result<(Ends, Ends), Error> {
 }
 
 fn start(config: &SandboxConfig<'_>, ends: &Ends, kvm: &OwnedFd) -> Result<Process, Error> {
-    let vm_config = config.vm_config(&VmmEnds {
-        control: ends.control.as_raw_fd(),
-        status: ends.report.as_raw_fd(),
-        lifeline: ends.lifeline.as_raw_fd(),
-        console: ends.console.as_ref().map(AsRawFd::as_raw_fd),
-        kvm: kvm.as_raw_fd(),
+    let spec = config.vmm_spec(&VmmEnds {
+        control: ends.control.as_fd(),
+        status: ends.report.as_fd(),
+        lifeline: ends.lifeline.as_fd(),
+        console: ends.console.as_ref().map(AsFd::as_fd),
+        kvm: kvm.as_fd(),
     });
-    let inherited = descriptors(&vm_config);
-    let fds = Descriptors { stderr: ends.report.as_fd(), inherited: &inherited };
-    Process::start(config.vmm, &vm_config.to_json(), &fds)
+    Process::start(config.vmm, &spec, ends.report.as_fd(), config.isolation)
 }
 
 fn watch_all(ends: &Ends, process: &Process) -> Result<OwnedFd, Error> {

@@ -10,7 +10,7 @@ use crate::control::{Control, Received};
 use crate::end::End;
 use crate::life::{Action, Input, State};
 use crate::liveness::Liveness;
-use crate::process::{Gone, Process};
+use crate::process::{Gone, Jail, Process};
 use crate::report::Report;
 use crate::session::{Event, Session, Violation};
 use crate::timeline::{Nanos, Timeline};
@@ -113,6 +113,11 @@ impl Sandbox {
     /// The VMM's process id.
     pub fn vmm_pid(&self) -> i32 {
         self.process.pid()
+    }
+
+    /// What the VMM is locked up in.
+    pub fn jail(&self) -> &Jail {
+        self.process.jail()
     }
 
     /// Why it ended, if its process is gone. Everything that the guest had sent was handled before.

@@ -2,7 +2,7 @@
 
 use ampoule_engine::attach::{self, InputFile, JobSpec, OutputFile, Run, Signals, Streams};
 use ampoule_engine::stdio::{Sink, Source};
-use ampoule_engine::{Artifact, Console, Manner, Sandbox, SandboxConfig, VmmProgram};
+use ampoule_engine::{Artifact, Console, Isolation, Manner, Sandbox, SandboxConfig, VmmProgram};
 use ampoule_policies::Policy;
 use ampoule_protocol::{CBytes, Input, Stdio};
 use std::fs::File;
@@ -56,6 +56,8 @@ impl Play {
             cmdline: self.part.to_owned(),
             console: Console::Off,
             deadlines: Policy::parse(toml).expect("a policy").deadlines,
+            // This program is linked dynamically, and would find no libraries in an empty root.
+            isolation: Isolation::None,
         };
         let mut sandbox = Sandbox::launch(&config).expect("a process");
         let pid = sandbox.vmm_pid();

@@ -1,0 +1,67 @@
+//! What to start, and behind what.
+
+use std::ffi::CString;
+use std::os::fd::{BorrowedFd, RawFd};
+
+/// The first of a [`Command`]'s descriptors has this number in the new process.
+pub const FIRST_DESCRIPTOR: RawFd = 3;
+
+/// How much of the jail there has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// No layer at all: for finding errors, and for measuring what the layers cost. Never for programs that are not trusted.
+    None,
+    /// All layers that the host has.
+    #[default]
+    BestEffort,
+    /// All layers, or no process.
+    Strict,
+}
+
+/// A program, linked statically.
+#[derive(Clone, Copy, Debug)]
+pub enum Program<'a> {
+    /// In a file system.
+    File(BorrowedFd<'a>),
+    /// In a memfd.
+    Memory(BorrowedFd<'a>),
+}
+
+/// A process to start. It has an empty environment, a session of its own, default signal actions and no signal blocked.
+#[derive(Clone, Debug)]
+pub struct Command<'a> {
+    /// The program.
+    pub program: Program<'a>,
+    /// Its arguments, from its own name on.
+    pub arguments: Vec<CString>,
+    /// Its standard error. Standard input and output are closed.
+    pub stderr: BorrowedFd<'a>,
+    /// Its further descriptors, which are [`FIRST_DESCRIPTOR`] and up there. It has no others.
+    pub descriptors: Vec<BorrowedFd<'a>>,
+    /// Whether one more descriptor, the last, is its own `/proc/self/status`.
+    pub own_status: bool,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// Resource limits that cannot be raised again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of address space.
+    pub address_space: u64,
+    /// Bytes of any file that it writes.
+    pub file_size: u64,
+    /// Descriptors that it may open beyond those it is given.
+    pub open_files: u64,
+    /// Threads, the first included. Not set where they cannot be told from the user's other ones.
+    pub threads: u64,
+}
+
+impl<'a> Program<'a> {
+    /// The file that is executed.
+    pub(crate) fn file(self) -> BorrowedFd<'a> {
+        match self {
+            Self::File(fd) | Self::Memory(fd) => fd,
+        }
+    }
+}
