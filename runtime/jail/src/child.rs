@@ -182,6 +182,10 @@ fn run(orders: &Orders<'_>) -> Result<(), (Step, Errno)> {
     if layers.contains(Layer::Capabilities) {
         confine::no_capabilities().map_err(layer(Layer::Capabilities))?;
     }
+    if *layers != Layers::NONE {
+        // What little can be done where the layer is missing.
+        let _ = confine::no_capabilities();
+    }
     if layers.contains(Layer::NoNewPrivileges) {
         set_no_new_privs(true).map_err(layer(Layer::NoNewPrivileges))?;
     }
@@ -288,9 +292,11 @@ fn close_on_exec_from(first: RawFd) -> Result<(), Errno> {
 /// Default actions for all signals, none of which is blocked then: the parent's handlers are not for this process.
 fn default_signals() {
     for signal in 1..=SIGNALS {
-        // SAFETY: the default action needs no handler. The table of actions is this process's own copy. It fails for
-        // the signals that cannot be changed or that the C library keeps for itself.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        let default = [0_u64; 4];
+        let none = std::ptr::null_mut::<c_void>();
+        // SAFETY: the structure is as large as the kernel's, and the default action needs no handler. The table of
+        // actions is this process's own copy. The C library would refuse the signals that it uses itself.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, size_of::<u64>()) };
     }
     // SAFETY: a set is plain bits, and the calls get valid pointers to one.
     unsafe {

@@ -2,6 +2,7 @@
 //!
 //! - [`spawn`]: starts a [`Command`] behind as many [`Layer`]s as the host has, or, if [`Isolation::Strict`] is asked for,
 //!   behind all or not at all. [`Child`] says which.
+//! - [`probe`]: which layers this host has, found by entering them.
 //! - [`Limits`]: the resource limits of the program.
 //!
 //! The new process shares the parent's memory until it executes the program, as `posix_spawn` does it, and enters the
@@ -15,6 +16,7 @@ mod confine;
 mod error;
 mod identity;
 mod layer;
+mod probe;
 mod ruleset;
 mod spawn;
 mod stack;
@@ -22,4 +24,5 @@ mod stack;
 pub use command::{Command, FIRST_DESCRIPTOR, Isolation, Limits, Program};
 pub use error::{Error, Missing};
 pub use layer::{Layer, Layers};
+pub use probe::probe;
 pub use spawn::{Child, spawn, spawn_with};

@@ -57,10 +57,30 @@ pub fn spawn_with(
     required: bool,
     caller: Caller<'_>,
 ) -> Result<Child, Error> {
+    start_behind(command, Then::Execute, layers, required, caller)
+}
+
+/// What a process does behind its layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It executes its program.
+    Execute,
+    /// It ends with 0.
+    End,
+}
+
+/// Starts a process behind these layers, or, unless all are `required`, those of them that the host has.
+pub(crate) fn start_behind(
+    command: &Command<'_>,
+    then: Then,
+    layers: Layers,
+    required: bool,
+    caller: Caller<'_>,
+) -> Result<Child, Error> {
     let mut layers = layers;
     let mut missing = Vec::new();
     loop {
-        match attempt(command, layers, caller) {
+        match attempt(command, then, layers, caller) {
             Ok((pid, pidfd)) => return Ok(Child { pid, pidfd, layers, missing }),
             Err(Failure::Layer(missing)) if required => return Err(Error::Layer { missing }),
             Err(Failure::Layer(first)) => {
@@ -107,7 +127,12 @@ impl From<Error> for Failure {
     }
 }
 
-fn attempt(command: &Command<'_>, layers: Layers, caller: Caller<'_>) -> Result<(Pid, OwnedFd), Failure> {
+fn attempt(
+    command: &Command<'_>,
+    then: Then,
+    layers: Layers,
+    caller: Caller<'_>,
+) -> Result<(Pid, OwnedFd), Failure> {
     let landlock = (layers.contains(Layer::Landlock))
         .then(|| ruleset::deny_everything(command.program))
         .transpose()
@@ -119,7 +144,7 @@ fn attempt(command: &Command<'_>, layers: Layers, caller: Caller<'_>) -> Result<
     let on_their_way: Vec<AtomicI32> = (0..=descriptors.len()).map(|_| AtomicI32::new(-1)).collect();
     let orders = Orders {
         layers,
-        program: Some(command.program.file().as_raw_fd()),
+        program: (then == Then::Execute).then(|| command.program.file().as_raw_fd()),
         arguments: &arguments,
         stderr: command.stderr.as_raw_fd(),
         descriptors: &descriptors,
@@ -271,6 +296,11 @@ fn wait_until_left(reply: &Reply) {
 fn end(pidfd: &OwnedFd) {
     // It fails only for a process that is gone already.
     let _ = pidfd_send_signal(pidfd, Signal::KILL);
+    reap(pidfd);
+}
+
+/// Waits for the end of a process.
+pub(crate) fn reap(pidfd: &OwnedFd) {
     while matches!(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED), Err(Errno::INTR)) {}
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod host;
+mod jail;
 mod kvm;
 mod probe;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 pub fn doctor(json: bool) -> ExitCode {
     let mut checks = kvm::checks();
     checks.extend(host::checks());
+    checks.extend(jail::checks());
     let worst = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
     match json {
         true => println!("{}", serde_json::json!({ "verdict": worst, "checks": checks })),
@@ -27,9 +29,9 @@ pub fn doctor(json: bool) -> ExitCode {
 fn print(checks: &[Check], worst: Verdict) {
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for check in checks {
-        println!("{}  {:<16} {}", label(check.verdict, colours), check.name, check.found);
+        println!("{}  {:<18} {}", label(check.verdict, colours), check.name, check.found);
         if let Some(mend) = &check.mend {
-            println!("       {:<16} to mend: {mend}", "");
+            println!("       {:<18} to mend: {mend}", "");
         }
     }
     println!(

@@ -1,0 +1,152 @@
+//! Shells in jails.
+
+use ampoule_jail::{Child, Command, Layer, Layers, Limits, Program, spawn_with};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{PipeReader, PipeWriter, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+/// A static program that is many.
+pub fn busybox() -> File {
+    File::open("/bin/busybox").expect("a static busybox (Debian: busybox-static)")
+}
+
+/// A shell that runs a script in a jail. It has closed standard streams but for standard error, so its output goes there.
+pub fn command<'a>(program: &'a File, script: &str, stderr: BorrowedFd<'a>) -> Command<'a> {
+    let script = format!("exec >&2; {script}");
+    Command {
+        program: Program::File(program.as_fd()),
+        arguments: ["busybox", "sh", "-c", &script].map(|word| CString::new(word).unwrap()).into(),
+        stderr,
+        descriptors: Vec::new(),
+        own_status: false,
+        limits: Limits { address_space: 1 << 30, file_size: 4096, open_files: 16, threads: 4 },
+    }
+}
+
+/// Runs a script behind these layers, all of which the host must have. Gives what it wrote.
+pub fn inside(layers: Layers, script: &str) -> String {
+    let program = busybox();
+    let (reader, said) = pipe();
+    let child = spawn_with(&command(&program, script, said.as_fd()), layers, true, &mut |_| Ok(()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    drop(said);
+    let said = read_all(reader);
+    wait(&child.pidfd);
+    said
+}
+
+/// These layers, and what only root can be without.
+pub fn with_user(layers: &[Layer]) -> Layers {
+    let first = match rustix::process::geteuid().is_root() {
+        true => Layers::NONE,
+        false => Layers::NONE.with(Layer::User),
+    };
+    layers.iter().fold(first, |set, &layer| set.with(layer))
+}
+
+/// A process in a jail; killed when dropped.
+pub struct Jailed {
+    child: Child,
+    said: PipeReader,
+}
+
+impl Jailed {
+    /// A shell whose descriptor 3 is a pipe that nobody writes to. Waits until it runs.
+    pub fn waiting(layers: Layers, script: &str) -> (Self, PipeWriter) {
+        let program = busybox();
+        let (mut said, stderr) = pipe();
+        let (reader, writer) = pipe();
+        let mut command = command(&program, &format!("echo up; {script}"), stderr.as_fd());
+        command.descriptors = vec![reader.as_fd()];
+        command.own_status = true;
+        let child = spawn_with(&command, layers, true, &mut |_| Ok(())).unwrap();
+        let mut word = [0; 3];
+        said.read_exact(&mut word).unwrap();
+        (Self { child, said }, writer)
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.pid.as_raw_nonzero().get()
+    }
+
+    /// A file of its directory in `/proc`.
+    pub fn proc(&self, name: &str) -> PathBuf {
+        format!("/proc/{}/{name}", self.pid()).into()
+    }
+
+    /// A field of its status.
+    pub fn status(&self, field: &str) -> String {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("there is no {field} in {status}")).trim().to_owned()
+    }
+
+    /// A numeric field of its stat, counted from 1.
+    pub fn stat_field(&self, number: usize) -> i32 {
+        let stat = fs::read_to_string(self.proc("stat")).unwrap();
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        rest.split_whitespace().nth(number - 3).unwrap().parse().unwrap()
+    }
+
+    pub fn namespace(&self, name: &str) -> PathBuf {
+        fs::read_link(self.proc(&format!("ns/{name}"))).unwrap()
+    }
+
+    /// What else it writes until it ends by itself.
+    pub fn said_until_its_end(mut self) -> String {
+        let mut said = String::new();
+        wait(&self.child.pidfd);
+        self.said.read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+impl Drop for Jailed {
+    fn drop(&mut self) {
+        let _gone = rustix::process::pidfd_send_signal(&self.child.pidfd, rustix::process::Signal::KILL);
+        wait(&self.child.pidfd);
+    }
+}
+
+pub fn own_pid() -> u32 {
+    std::process::id()
+}
+
+pub fn pipe() -> (PipeReader, PipeWriter) {
+    std::io::pipe().unwrap()
+}
+
+pub fn read_all(mut reader: impl Read) -> String {
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    text
+}
+
+pub fn wait(pidfd: &OwnedFd) {
+    let _reaped_before = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+}
+
+pub fn file_with(content: &str) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+/// This thread's standard error, for what nobody reads.
+pub fn nothing() -> BorrowedFd<'static> {
+    rustix::stdio::stderr()
+}
+
+/// Blocks SIGUSR1 in this thread.
+pub fn block_a_signal() {
+    // SAFETY: a set is plain bits, and the calls get valid pointers to one.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, libc::SIGUSR1);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
