@@ -1,6 +1,6 @@
 //! Measures what SPECIFICATION.md promises: `cargo bench -p ampoule-benches`.
 
-use ampoule_benches::{boot, memory, micro, stream, table};
+use ampoule_benches::{boot, jail, memory, micro, stream, table};
 use anyhow::Result;
 
 fn main() -> Result<()> {
@@ -9,6 +9,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let mut rows = boot::rows()?;
+    rows.extend(jail::rows()?);
     rows.extend(memory::rows()?);
     rows.extend(micro::rows()?);
     rows.extend(stream::rows()?);

@@ -21,6 +21,8 @@ pub enum Promise {
     Value(f64),
     /// Ours over the peer's.
     Ratio(f64),
+    /// The most that ours may be above the peer's, in the row's unit.
+    Added(f64),
 }
 
 impl Row {
@@ -34,6 +36,13 @@ impl Row {
             Some(Promise::Value(most)) => (format!("<= {most} {}", self.unit), self.ours <= most),
             Some(Promise::Ratio(most)) => {
                 (format!("<= {most} times the peer"), self.ratio().is_some_and(|ratio| ratio <= most))
+            }
+            Some(Promise::Added(most)) => {
+                let added = self.peer.as_ref().map(|(_, value)| self.ours - value);
+                (
+                    format!("<= {most} {} more than the peer", self.unit),
+                    added.is_some_and(|added| added <= most),
+                )
             }
         };
         format!("{text}: {}", if kept { "kept" } else { "MISSED" })
