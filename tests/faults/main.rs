@@ -1,0 +1,10 @@
+//! Faults at random moments, and what is left behind: nothing.
+//!
+//! - [`chamber`]: namespaces of its own for a test, in which everything that is there can be counted.
+//! - [`census`]: that count. [`jobs`]: what runs while it happens, and what may come of it.
+//! - [`storm`]: SIGKILL for the command line and the VMM, hundreds of times, under load.
+
+mod census;
+mod chamber;
+mod jobs;
+mod storm;
