@@ -36,6 +36,8 @@ pub(crate) enum State {
     Orphaned {
         /// When that is why enough.
         until: Instant,
+        /// What it was then.
+        end: End,
     },
     /// It is decided why the sandbox ends; its process is on its way out.
     Ending {
@@ -53,8 +55,8 @@ pub(crate) enum State {
 pub(crate) enum Input {
     /// The agent said hello.
     Hello,
-    /// The agent's connection ended.
-    ConnectionLost,
+    /// The agent's connection ended. What that is if nothing else explains it.
+    ConnectionLost(End),
     /// The agent misbehaved.
     Violation(Violation),
     /// The VMM said how the VM, which had this much memory, ended.
@@ -96,7 +98,9 @@ impl State {
                     Self::Booting { .. } => (Self::Serving, Action::Nothing),
                     other => (other, Action::Nothing),
                 },
-                Input::ConnectionLost => (Self::Orphaned { until: now + ORPHAN_GRACE }, Action::Nothing),
+                Input::ConnectionLost(end) => {
+                    (Self::Orphaned { until: now + ORPHAN_GRACE, end }, Action::Nothing)
+                }
                 Input::Violation(violation) => killed(End::AgentViolation(violation)),
                 Input::Kill(end) => killed(end),
                 Input::Terminate(end) => terminated(end, now),
@@ -116,7 +120,7 @@ impl State {
             Self::Booting { until, limit } if now >= until => {
                 terminated(End::BootTimedOut { after: limit, log: LogTail::default() }, now)
             }
-            Self::Orphaned { until } if now >= until => killed(End::AgentGone),
+            Self::Orphaned { until, end } if now >= until => killed(end),
             other => (other, Action::Nothing),
         }
     }
@@ -124,7 +128,7 @@ impl State {
     /// When time alone changes something.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Booting { until, .. } | Self::Orphaned { until } => Some(*until),
+            Self::Booting { until, .. } | Self::Orphaned { until, .. } => Some(*until),
             Self::Ending { until, .. } => *until,
             Self::Serving | Self::Over(_) => None,
         }
@@ -145,7 +149,7 @@ fn ending(end: End, until: Option<Instant>, input: Input, now: Instant) -> (Stat
         | Input::Tick
         | Input::Terminate(_)
         | Input::Hello
-        | Input::ConnectionLost
+        | Input::ConnectionLost(_)
         | Input::Violation(_) => (State::Ending { end, until }, Action::Nothing),
     }
 }
@@ -190,13 +194,17 @@ mod tests {
         (state, actions)
     }
 
+    fn lost() -> Input {
+        Input::ConnectionLost(End::AgentGone)
+    }
+
     fn gone() -> Input {
         Input::ProcessGone(End::VmmKilled { signo: 9, said: String::new() })
     }
 
     #[test]
     fn a_good_life() {
-        let (state, actions) = live([Input::Hello, Input::Kill(End::Stopped), Input::ConnectionLost, gone()]);
+        let (state, actions) = live([Input::Hello, Input::Kill(End::Stopped), lost(), gone()]);
         assert_eq!(state, State::Over(End::Stopped));
         assert_eq!(actions, [Action::Kill]);
     }
@@ -210,13 +218,13 @@ mod tests {
         };
         assert_eq!(end(vec![gone()]), "vmm_killed");
         assert_eq!(end(vec![Input::Hello, gone()]), "vmm_killed");
-        assert_eq!(end(vec![Input::Hello, Input::ConnectionLost, gone()]), "vmm_killed");
+        assert_eq!(end(vec![Input::Hello, lost(), gone()]), "vmm_killed");
         assert_eq!(end(vec![violation(), status(Reason::KernelPanic), gone()]), "agent_protocol_error");
         assert_eq!(
             end(vec![status(Reason::KernelPanic), Input::Kill(End::Stopped), gone()]),
             "guest_kernel_panic"
         );
-        assert_eq!(end(vec![Input::ConnectionLost, status(Reason::PowerOff), gone()]), "guest_powered_off");
+        assert_eq!(end(vec![lost(), status(Reason::PowerOff), gone()]), "guest_powered_off");
         assert_eq!(end(vec![Input::Terminate(End::Stopped), status(Reason::Terminated), gone()]), "stopped");
     }
 
@@ -250,7 +258,7 @@ mod tests {
     #[test]
     fn an_agent_that_hangs_up_has_a_moment_to_be_explained() {
         let start = Instant::now();
-        let (state, _) = State::new(start, LIMIT).transition(Input::ConnectionLost, start);
+        let (state, _) = State::new(start, LIMIT).transition(lost(), start);
         let (state, action) = state.transition(Input::Tick, start);
         assert_eq!(action, Action::Nothing);
         let (state, action) = state.transition(Input::Tick, start + ORPHAN_GRACE);
@@ -258,11 +266,23 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_was_cut_off_by_the_end_of_the_vm_is_no_misbehaviour() {
+        let cut_off = || Input::ConnectionLost(End::AgentViolation(Violation::Truncated));
+        let (state, _) = live([Input::Hello, cut_off(), gone()]);
+        assert!(matches!(state, State::Over(End::VmmKilled { .. })), "{state:?}");
+        let start = Instant::now();
+        let (state, _) = State::new(start, LIMIT).transition(cut_off(), start);
+        let (state, action) = state.transition(Input::Tick, start + ORPHAN_GRACE);
+        let end = End::AgentViolation(Violation::Truncated);
+        assert_eq!((state, action), (State::Ending { end, until: None }, Action::Kill));
+    }
+
+    #[test]
     fn whatever_happens_a_gone_process_is_the_end() {
         let inputs = || {
             [
                 Input::Hello,
-                Input::ConnectionLost,
+                lost(),
                 Input::Violation(Violation::NoHello),
                 status(Reason::Reset),
                 Input::Kill(End::Stopped),

@@ -211,12 +211,11 @@ impl Sandbox {
                 Received::End => {
                     self.deaf = true;
                     self.unwatch(self.control.socket().as_fd());
-                    match self.control.decoder.is_at_boundary() {
-                        true => self.input(Input::ConnectionLost),
-                        // A VMM that died may have cut the stream anywhere.
-                        false if self.process.poll_gone().is_some() => self.input(Input::ConnectionLost),
-                        false => self.input(Input::Violation(Violation::Truncated)),
-                    }
+                    // A VM that ended may have cut the stream anywhere.
+                    self.input(Input::ConnectionLost(match self.control.decoder.is_at_boundary() {
+                        true => End::AgentGone,
+                        false => End::AgentViolation(Violation::Truncated),
+                    }));
                 }
             }
         }
