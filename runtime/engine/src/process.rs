@@ -36,11 +36,12 @@ pub(crate) enum Gone {
 
 impl Process {
     /// Starts a VMM in a session of its own, so that a terminal's Ctrl-C does not reach it, with nothing but the
-    /// descriptors of its specification.
+    /// descriptors of its specification. It joins the control groups by writing to `groups` before anything else.
     pub(crate) fn start(
         program: &VmmProgram,
         spec: &VmmSpec<'_>,
         stderr: BorrowedFd<'_>,
+        groups: &[BorrowedFd<'_>],
         isolation: Isolation,
     ) -> Result<Self, Error> {
         let file = program.open()?;
@@ -51,6 +52,7 @@ impl Process {
             arguments: vec![c"ampoule-vmm".to_owned(), argument],
             stderr,
             descriptors: spec.descriptors.clone(),
+            groups: groups.to_vec(),
             own_status: true,
             limits: spec.limits,
         };

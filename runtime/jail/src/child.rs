@@ -9,7 +9,7 @@ use crate::confine;
 use crate::identity::Identity;
 use crate::layer::{Layer, Layers};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io::{Errno, fcntl_dupfd_cloexec, read};
+use rustix::io::{Errno, fcntl_dupfd_cloexec, read, write};
 use rustix::process::{Signal, set_parent_process_death_signal, setsid};
 use rustix::thread::set_no_new_privs;
 use std::cell::UnsafeCell;
@@ -31,6 +31,8 @@ pub(crate) struct Orders<'a> {
     pub(crate) descriptors: &'a [RawFd],
     /// Room for as many descriptors on their way, and one more.
     pub(crate) on_their_way: &'a [AtomicI32],
+    /// Where the child writes `0` to join a control group.
+    pub(crate) groups: &'a [RawFd],
     pub(crate) own_status: bool,
     pub(crate) limits: Limits,
     pub(crate) landlock: Option<RawFd>,
@@ -81,6 +83,8 @@ pub(crate) enum Step {
     Layer(Layer),
     /// The parent did not say go.
     Wait,
+    /// A control group cannot be joined.
+    Join,
     Session,
     Descriptors,
     Execute,
@@ -102,6 +106,7 @@ const WAIT: u32 = 2;
 const SESSION: u32 = 3;
 const DESCRIPTORS: u32 = 4;
 const EXECUTE: u32 = 5;
+const JOIN: u32 = 6;
 const FIRST_LAYER: u32 = 16;
 
 impl Reply {
@@ -114,6 +119,7 @@ impl Reply {
         let step = match step {
             Step::Layer(layer) => FIRST_LAYER + layer as u32,
             Step::Wait => WAIT,
+            Step::Join => JOIN,
             Step::Session => SESSION,
             Step::Descriptors => DESCRIPTORS,
             Step::Execute => EXECUTE,
@@ -127,6 +133,7 @@ impl Reply {
             UNDER_WAY => return Left::Killed,
             DONE => return Left::Done,
             WAIT => Step::Wait,
+            JOIN => Step::Join,
             SESSION => Step::Session,
             DESCRIPTORS => Step::Descriptors,
             EXECUTE => Step::Execute,
@@ -158,6 +165,7 @@ fn run(orders: &Orders<'_>) -> Result<(), (Step, Errno)> {
     let layer = |layer| move |errno| (Step::Layer(layer), errno);
     let in_layer = |(layer, errno)| (Step::Layer(layer), errno);
     close(orders.go_writer);
+    join(orders.groups).map_err(|errno| (Step::Join, errno))?;
     setsid().map_err(|errno| (Step::Session, errno))?;
     confine::namespaces(*layers).map_err(in_layer)?;
     let status = open_status(orders).map_err(|errno| (Step::Descriptors, errno))?;
@@ -204,6 +212,16 @@ fn run(orders: &Orders<'_>) -> Result<(), (Step, Errno)> {
         Some(program) => Err((Step::Execute, execute(program, orders.arguments))),
         None => Ok(()),
     }
+}
+
+/// Joins control groups. A process that moves itself, alone, does so without waiting for all processors.
+fn join(groups: &[RawFd]) -> Result<(), Errno> {
+    for &group in groups {
+        // SAFETY: the caller of `spawn` lends it while this goes on.
+        let group = unsafe { BorrowedFd::borrow_raw(group) };
+        write(group, b"0")?;
+    }
+    Ok(())
 }
 
 fn open_status(orders: &Orders<'_>) -> Result<Option<RawFd>, Errno> {

@@ -38,6 +38,8 @@ pub struct Command<'a> {
     pub stderr: BorrowedFd<'a>,
     /// Its further descriptors, which are [`FIRST_DESCRIPTOR`] and up there. It has no others.
     pub descriptors: Vec<BorrowedFd<'a>>,
+    /// Files by which it joins control groups, before anything else: it writes `0`, itself, to each. It does not get them.
+    pub groups: Vec<BorrowedFd<'a>>,
     /// Whether one more descriptor, the last, is its own `/proc/self/status`.
     pub own_status: bool,
     /// Its limits.

@@ -25,6 +25,9 @@ pub enum Error {
     /// The caller's part in preparing the process failed.
     #[error("cannot prepare the process: {0}")]
     Caller(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The process cannot join its control group.
+    #[error("cannot join the control group: {0}")]
+    Join(Errno),
     /// The descriptors cannot be handed over.
     #[error("cannot hand over the descriptors: {0}")]
     Descriptors(Errno),

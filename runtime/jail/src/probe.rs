@@ -16,6 +16,7 @@ pub fn probe() -> Result<(Layers, Vec<Missing>), Error> {
         arguments: Vec::new(),
         stderr: any.as_fd(),
         descriptors: Vec::new(),
+        groups: Vec::new(),
         own_status: false,
         limits: Limits { address_space: 1 << 30, file_size: 0, open_files: 8, threads: 1 },
     };

@@ -141,6 +141,7 @@ fn attempt(
     let arguments: Vec<*const c_char> =
         command.arguments.iter().map(|argument| argument.as_ptr()).chain([null()]).collect();
     let descriptors: Vec<RawFd> = command.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let groups: Vec<RawFd> = command.groups.iter().map(AsRawFd::as_raw_fd).collect();
     let on_their_way: Vec<AtomicI32> = (0..=descriptors.len()).map(|_| AtomicI32::new(-1)).collect();
     let orders = Orders {
         layers,
@@ -149,6 +150,7 @@ fn attempt(
         stderr: command.stderr.as_raw_fd(),
         descriptors: &descriptors,
         on_their_way: &on_their_way,
+        groups: &groups,
         own_status: command.own_status,
         limits: command.limits,
         landlock: landlock.as_ref().map(AsRawFd::as_raw_fd),
@@ -203,6 +205,7 @@ fn failed(step: Step, errno: Errno) -> Error {
     match step {
         Step::Execute => Error::Execute(errno),
         Step::Descriptors => Error::Descriptors(errno),
+        Step::Join => Error::Join(errno),
         Step::Session => Error::Prepare { what: "start a session", errno },
         // Layers are handled before, and the child is told to go on unless there was another error.
         Step::Wait | Step::Layer(_) => Error::Prepare { what: "start a process", errno },

@@ -198,6 +198,33 @@ fn the_caller_comes_before_the_program() {
 }
 
 #[test]
+fn control_groups_are_joined_first() {
+    // Any file will do to see what is written; that it is done by the process itself shows in a real group's `tasks`.
+    let (program, group) = (busybox(), common::file_with(""));
+    let mut joining = command(&program, "exit 0", nothing());
+    joining.groups = vec![group.as_fd()];
+    let mut seen = String::new();
+    let child = spawn_with(&joining, Layers::ALL, true, &mut |_| {
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&group));
+        // The process does it while we are here.
+        for _ in 0..1000 {
+            seen = fs::read_to_string(&path)?;
+            if !seen.is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Ok(())
+    })
+    .unwrap();
+    common::wait(&child.pidfd);
+    assert_eq!(seen, "0");
+    let closed = File::open("/dev/null").unwrap();
+    joining.groups = vec![closed.as_fd()];
+    assert!(matches!(spawn(&joining, Isolation::Strict), Err(Error::Join(_))));
+}
+
+#[test]
 fn a_caller_that_fails_ends_the_process() {
     let program = busybox();
     let command = command(&program, "exit 0", nothing());

@@ -78,7 +78,7 @@ fn start(config: &SandboxConfig<'_>, ends: &Ends, kvm: &OwnedFd) -> Result<Proce
         console: ends.console.as_ref().map(AsFd::as_fd),
         kvm: kvm.as_fd(),
     });
-    Process::start(config.vmm, &spec, ends.report.as_fd(), config.isolation)
+    Process::start(config.vmm, &spec, ends.report.as_fd(), &[], config.isolation)
 }
 
 fn watch_all(ends: &Ends, process: &Process) -> Result<OwnedFd, Error> {

@@ -21,6 +21,7 @@ pub fn command<'a>(program: &'a File, script: &str, stderr: BorrowedFd<'a>) -> C
         arguments: ["busybox", "sh", "-c", &script].map(|word| CString::new(word).unwrap()).into(),
         stderr,
         descriptors: Vec::new(),
+        groups: Vec::new(),
         own_status: false,
         limits: Limits { address_space: 1 << 30, file_size: 4096, open_files: 16, threads: 4 },
     }
