@@ -25,9 +25,9 @@ pub fn main(config: &str) {
     match part {
         "silent" => {}
         "garbage" => agent.raw(b"HTTP/1.1 200 OK\r\n"),
-        "huge" => agent.raw(&[0xa9, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+        "huge" => agent.raw(&[0xa9, 2, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
         "truncated" => {
-            agent.raw(&[0xa9, 1, 0, 0, 9]);
+            agent.raw(&[0xa9, 2, 0, 0, 9]);
             agent.hang_up();
         }
         "hang_up" => agent.hang_up(),
