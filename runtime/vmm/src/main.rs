@@ -66,7 +66,14 @@ fn one_heap() {
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
 }
 
+/// Tells `ps` and `top` what this is: a program that was executed from a descriptor is called by its number.
+fn take_name() {
+    // It fails only for a name that cannot be read.
+    let _ = rustix::thread::set_name(c"ampoule-vmm");
+}
+
 fn prepare(report: &mut Report) -> Result<(Machine, impl FnOnce() + use<>), Error> {
+    take_name();
     descriptors::occupy_standard_streams()?;
     // Before there is a second thread, which would take them.
     let blocked = signals::block()?;
