@@ -1,0 +1,86 @@
+//! Without its filters: what the jail alone keeps from an attacker.
+
+use crate::{attack, start};
+use ampoule_engine::End;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+
+const THREADS: [&str; 2] = ["vcpu", "devices"];
+
+/// What an attack of each thread brings.
+fn brought(what: &str) -> Vec<String> {
+    let attack = |thread| match attack(&format!("unfiltered attack={thread},{what}")) {
+        End::Vmm { message, .. } => message.strip_prefix("attack: ").unwrap_or(&message).to_owned(),
+        end => panic!("{thread}: {what}: {end}"),
+    };
+    THREADS.into_iter().map(attack).collect()
+}
+
+fn fails(what: &str) {
+    for message in brought(what) {
+        assert!(message.starts_with("failed: "), "{what}: {message}");
+    }
+}
+
+#[test]
+fn there_is_nothing_to_execute_or_open() {
+    for path in ["/bin/sh", "/proc/self/exe", "/proc/self/fd/2"] {
+        fails(&format!("exec,{path}"));
+    }
+    for path in
+        ["/etc/passwd", "/proc", "/proc/1/mem", "/proc/self/mem", "/dev/kvm", "/sys", "/tmp", "../../etc"]
+    {
+        fails(&format!("open,{path}"));
+    }
+    for message in brought("open,/") {
+        assert!(message == "listed: " || message.starts_with("failed: "), "the root is not empty: {message}");
+    }
+    fails("bind,/file");
+}
+
+#[test]
+fn nobody_can_be_connected_to() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    fails(&format!("connect,{}", tcp.local_addr().unwrap().port()));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let _listener = UnixListener::bind(&path).unwrap();
+    fails(&format!("connect,{}", path.display()));
+}
+
+#[test]
+fn no_other_process_can_be_seen() {
+    for message in brought("processes,100000") {
+        let (seen, own) =
+            message.strip_prefix("sees: ").and_then(|rest| rest.split_once(" and is ")).unwrap();
+        // Threads have numbers, too: the process, and its second thread.
+        let seen: Vec<u32> = seen.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        let own: u32 = own.parse().unwrap();
+        assert!(seen.contains(&own) && seen.len() <= 2, "{message}");
+    }
+}
+
+#[test]
+fn the_memory_of_siblings_and_of_the_host_cannot_be_read() {
+    let secret = Box::new(*b"a secret");
+    let address = secret.as_ptr().expose_provenance();
+    fails(&format!("peek,{},{address}", std::process::id()));
+    // A sandbox that only halts.
+    let sibling = start("");
+    fails(&format!("peek,{},{}", sibling.vmm_pid(), 0x40_0000));
+    // Under the number that it has in its own jail.
+    fails("peek,2,4194304");
+    assert_eq!(*secret, *b"a secret");
+}
+
+#[test]
+fn the_only_descriptors_are_those_that_were_given() {
+    for message in brought("descriptors") {
+        let kinds: Vec<&str> =
+            message.split(' ').filter_map(|one| one.split_once(':').map(|(_, kind)| kind)).collect();
+        // Sockets: the connection to the agent's port, and nothing else. No directory.
+        assert_eq!(kinds.iter().filter(|kind| **kind == "140000").count(), 1, "{message}");
+        assert!(!kinds.contains(&"40000"), "{message}");
+        assert!(kinds.len() < 20, "{message}");
+    }
+}
