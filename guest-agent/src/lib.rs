@@ -8,6 +8,7 @@
 //! - [`job`]: a running job, with its [`stdio`]; [`launch`] starts one, for a [`user`] and with an [`environment`].
 //! - [`leftovers`]: processes that outlive their job's main process; [`oom`]: those that the kernel killed.
 //! - [`transfer`]: files in and out.
+//! - [`stage1`]: the first program of a stock Linux guest, which becomes the agent.
 //! - [`boot`]: what has to be there before the first job; [`power`]: the end.
 //! - [`sys`]: system calls, and all `unsafe` of the library. The binary adds what a libc would bring: the entry point,
 //!   a heap, `memcpy` and its family.
@@ -38,6 +39,7 @@ pub mod oom;
 pub mod options;
 pub mod poller;
 pub mod power;
+pub mod stage1;
 pub mod stdio;
 #[expect(unsafe_code, reason = "system calls by hand: see the module")]
 pub mod sys;

@@ -41,6 +41,11 @@ fn number(text: &[u8]) -> Option<u32> {
     core::str::from_utf8(text).ok()?.parse().ok()
 }
 
+/// The value of a word of a kernel command line that begins with `name`. Of several, the last counts.
+pub fn word<'a>(cmdline: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    cmdline.split(u8::is_ascii_whitespace).filter_map(|word| word.strip_prefix(name)).next_back()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

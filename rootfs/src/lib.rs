@@ -8,6 +8,7 @@
 //! reads them. `docs/images.md` tells what users should know.
 
 mod builder;
+mod cpio;
 mod data;
 mod digest;
 mod directory;
@@ -24,6 +25,7 @@ mod tree;
 mod write;
 
 pub use builder::{ImageBuilder, ImageInfo, Progress, ProgressFn};
+pub use cpio::CpioWriter;
 pub use error::{Error, FeatureBits, ImageProblem, PathProblem, printable};
 pub use image::{Image, Input};
 pub use inspect::{ListedEntry, ListedKind};

@@ -5,13 +5,14 @@
 //! - [`many`], [`exhaustion`]: many sandboxes, and guests that take all they can get.
 //! - [`hostile`]: guest kernels and jobs that break the guest. [`terminal`]: `ampoule shell`.
 //! - [`jail`]: what the VMM is locked up in.
-//! - [`host`]: hosts without KVM, `doctor`, images.
+//! - [`kernels`]: stock Linux kernels. [`host`]: hosts without KVM, `doctor`, images.
 
 mod ends;
 mod exhaustion;
 mod host;
 mod hostile;
 mod jail;
+mod kernels;
 mod leftovers;
 mod many;
 mod options;

@@ -8,7 +8,7 @@ mod filters;
 mod walls;
 
 use ampoule_engine::session::{Event, Session};
-use ampoule_engine::{Artifact, Console, End, Handler, Isolation, Sandbox, SandboxConfig, VmmProgram};
+use ampoule_engine::{Artifact, Console, End, Guest, Handler, Isolation, Sandbox, SandboxConfig, VmmProgram};
 use ampoule_policies::{Mib, Policy};
 use std::fs::File;
 use std::io::Write;
@@ -73,6 +73,8 @@ fn image() -> Artifact {
 /// Starts the VMM that attacks in this way.
 fn start(words: &str) -> Sandbox {
     let config = SandboxConfig {
+        guest: Guest::Ampoule,
+        initrd: Vec::new(),
         vmm: attacker(),
         kernel: artifact("the kernel", File::open(kernel()).unwrap()),
         root: image(),

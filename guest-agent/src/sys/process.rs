@@ -2,8 +2,11 @@
 
 use super::raw::syscall;
 use ampoule_protocol::{Status, Usage};
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
-use linux_raw_sys::general::{__NR_exit_group, __NR_wait4, WNOHANG, rusage};
+use linux_raw_sys::general::{
+    __NR_dup2, __NR_execveat, __NR_exit_group, __NR_wait4, AT_EMPTY_PATH, WNOHANG, rusage,
+};
 use linux_raw_sys::ioctl::RNDADDENTROPY;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
@@ -78,6 +81,26 @@ pub fn inherit(fd: i32) -> Result<OwnedFd, Errno> {
             Err(errno)
         }
     }
+}
+
+/// Becomes the program of this file, as `name`. Its standard files are `log`, if there is one.
+pub fn replace(program: &OwnedFd, name: &CStr, log: Option<OwnedFd>) -> Result<(), Errno> {
+    if let Some(log) = log {
+        for target in 0..=2 {
+            // SAFETY: dup2 takes no pointers, and nobody in this process owns the standard descriptors.
+            let _refused = unsafe { syscall(__NR_dup2, [log.as_raw_fd() as usize, target, 0, 0, 0, 0]) };
+        }
+        if log.as_raw_fd() <= 2 {
+            core::mem::forget(log);
+        }
+    }
+    let argv = [name.as_ptr(), core::ptr::null()];
+    let envp = [c"HOME=/".as_ptr(), c"TERM=linux".as_ptr(), core::ptr::null()];
+    let fd = program.as_raw_fd() as usize;
+    let path = c"".as_ptr() as usize;
+    let args = [fd, path, argv.as_ptr() as usize, envp.as_ptr() as usize, AT_EMPTY_PATH as usize, 0];
+    // SAFETY: the kernel reads the strings and the two lists, which end with a null pointer. It returns only on failure.
+    unsafe { syscall(__NR_execveat, args) }.map(|_never| ())
 }
 
 /// Ends this process.

@@ -9,8 +9,10 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// A program of the workspace.
 pub struct Component {
-    /// Name of its package and binary.
+    /// Name of its package.
     package: &'static str,
+    /// Name of its binary.
+    binary: &'static str,
     /// Features of the package to turn on, as cargo takes them.
     features: &'static str,
     /// Flags of the compiler, instead of the user's: what runs in a guest does not depend on the host's choices.
@@ -21,18 +23,28 @@ pub struct Component {
 
 impl Component {
     /// The guest kernel. Its own build script says how it is linked.
-    pub const KERNEL: Self =
-        Self { package: "ampoule-kernel", features: "", flags: &[], prebuilt: "AMPOULE_PREBUILT_KERNEL" };
+    pub const KERNEL: Self = Self {
+        package: "ampoule-kernel",
+        binary: "ampoule-kernel",
+        features: "",
+        flags: &[],
+        prebuilt: "AMPOULE_PREBUILT_KERNEL",
+    };
     /// The agent: fixed addresses, so that it starts without relocating itself.
     pub const AGENT: Self = Self {
         package: "ampoule-agent",
+        binary: "ampoule-agent",
         features: "freestanding",
         flags: &["-Ctarget-feature=+crt-static", "-Crelocation-model=static"],
         prebuilt: "AMPOULE_PREBUILT_AGENT",
     };
+    /// The first program of a stock Linux guest.
+    pub const STAGE1: Self =
+        Self { binary: "ampoule-stage1", prebuilt: "AMPOULE_PREBUILT_STAGE1", ..Self::AGENT };
     /// The VMM: without a dynamic loader, but at random addresses.
     pub const VMM: Self = Self {
         package: "ampoule-vmm",
+        binary: "ampoule-vmm",
         features: "",
         flags: &["-Ctarget-feature=+crt-static"],
         prebuilt: "AMPOULE_PREBUILT_VMM",
@@ -68,15 +80,15 @@ impl Builder {
             format!("cannot run {} to build {}: {error}", self.cargo.display(), component.package)
         })?;
         match status.success() {
-            true => Ok(self.target_directory.join(TARGET).join("release").join(component.package)),
-            false => Err(format!("{} could not be built ({status}); see above", component.package).into()),
+            true => Ok(self.target_directory.join(TARGET).join("release").join(component.binary)),
+            false => Err(format!("{} could not be built ({status}); see above", component.binary).into()),
         }
     }
 
     fn command(&self, component: &Component) -> Command {
         let mut command = Command::new(&self.cargo);
         command.args(["build", "--release", "--locked", "--target", TARGET, "--package", component.package]);
-        command.args(["--bin", component.package, "--features", component.features]);
+        command.args(["--bin", component.binary, "--features", component.features]);
         command.arg("--target-dir").arg(&self.target_directory);
         command.current_dir(&self.workspace);
         // Separated by 0x1f; also empty flags go before those that the user has in RUSTFLAGS or a configuration.

@@ -1,6 +1,6 @@
-//! The two images that are built in.
+//! The two images that are built in, and the archive for Linux.
 
-use ampoule_rootfs::{ImageBuilder, Options, Time, Times, add_agent_tree, add_default_tree};
+use ampoule_rootfs::{CpioWriter, ImageBuilder, Options, Time, Times, add_agent_tree, add_default_tree};
 use std::error::Error;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,18 @@ pub fn agent(program: &Path, image: &Path) -> Result<(), Box<dyn Error>> {
     let mut builder = ImageBuilder::new(&mut file, options())?;
     add_agent_tree(&mut builder, &bytes)?;
     builder.finish()?;
+    Ok(())
+}
+
+/// The part of a Linux guest's initramfs that is ours: `/init`, and the directories that it uses.
+pub fn stage1(program: &Path, archive: &Path) -> Result<(), Box<dyn Error>> {
+    let bytes = fs::read(program).map_err(|error| format!("cannot read {}: {error}", program.display()))?;
+    let mut cpio = CpioWriter::new(create(archive)?);
+    for directory in ["dev", "proc", "root"] {
+        cpio.directory(directory)?;
+    }
+    cpio.file("init", &bytes)?;
+    cpio.finish()?;
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! Builds what the `ampoule` binary carries inside it: the guest kernel, the VMM, and two images, of the agent and of
-//! the default root file system. The results are files in `OUT_DIR`, which `src/embedded.rs` includes.
+//! Builds what the `ampoule` binary carries inside it: the guest kernel, the VMM, two images, of the agent and of
+//! the default root file system, and what a stock Linux guest begins with. The results are files in `OUT_DIR`, which `src/embedded.rs` includes.
 //!
 //! The programs are other packages of this workspace that need other compiler flags than the host's programs, so each
 //! is built by a cargo of its own, in `<target directory>/embed`, always optimized.
@@ -7,7 +7,7 @@
 //! | environment | meaning |
 //! |---|---|
 //! | `AMPOULE_BUSYBOX` | the static busybox of the default root, in the place of `/bin/busybox` |
-//! | `AMPOULE_PREBUILT_KERNEL`, `_VMM`, `_AGENT` | a file to take in the place of building that program |
+//! | `AMPOULE_PREBUILT_KERNEL`, `_VMM`, `_AGENT`, `_STAGE1` | a file to take in the place of building that program |
 
 mod component;
 mod images;
@@ -55,6 +55,7 @@ fn build() -> Result<(), Box<dyn Error>> {
     install(&builder.build(&Component::KERNEL)?, &out.join("kernel"))?;
     install(&builder.build(&Component::VMM)?, &out.join("vmm"))?;
     images::agent(&builder.build(&Component::AGENT)?, &out.join("agent.erofs"))?;
+    images::stage1(&builder.build(&Component::STAGE1)?, &out.join("stage1.cpio"))?;
     images::root(&out.join("root.erofs"))?;
     Ok(())
 }

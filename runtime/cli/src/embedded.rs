@@ -22,6 +22,7 @@ embed!(KERNEL, "kernel");
 embed!(VMM, "vmm");
 embed!(AGENT_IMAGE, "agent.erofs");
 embed!(ROOT_IMAGE, "root.erofs");
+embed!(STAGE1, "stage1.cpio");
 
 /// A thing that is built in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +35,13 @@ pub enum Embedded {
     AgentImage,
     /// The image of the default root file system.
     RootImage,
+    /// The archive with the first program of a stock Linux guest.
+    Stage1,
 }
 
 impl Embedded {
     /// Everything that is built in.
-    pub const ALL: [Self; 4] = [Self::Kernel, Self::Vmm, Self::AgentImage, Self::RootImage];
+    pub const ALL: [Self; 5] = [Self::Kernel, Self::Vmm, Self::AgentImage, Self::RootImage, Self::Stage1];
 
     /// What to call it.
     pub const fn name(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Embedded {
             Self::Vmm => "the built-in VMM",
             Self::AgentImage => "the built-in agent image",
             Self::RootImage => "the built-in root image",
+            Self::Stage1 => "the built-in initramfs",
         }
     }
 
@@ -57,6 +61,7 @@ impl Embedded {
             Self::Vmm => "vmm",
             Self::AgentImage => "agent_image",
             Self::RootImage => "root_image",
+            Self::Stage1 => "stage1",
         }
     }
 
@@ -67,6 +72,7 @@ impl Embedded {
             Self::Vmm => &VMM.0,
             Self::AgentImage => &AGENT_IMAGE.0,
             Self::RootImage => &ROOT_IMAGE.0,
+            Self::Stage1 => &STAGE1.0,
         }
     }
 

@@ -3,6 +3,7 @@
 //! - [`args`]: the command line, typed.
 //! - [`run`]: `run` and `shell`, on top of `ampoule-engine`.
 //! - [`image`]: the images and their local store, on top of `ampoule-rootfs`.
+//! - [`kernel`]: stock Linux kernels and their local store, on top of `ampoule-kernels`.
 //! - [`doctor`]: what this machine can do.
 //! - [`embedded`]: the kernel, VMM and images that are built into this program.
 
@@ -10,6 +11,7 @@ mod args;
 mod doctor;
 mod embedded;
 mod image;
+mod kernel;
 mod run;
 mod version;
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Shell(args) => run::run(*args, run::Kind::Shell, start),
         Command::Doctor(args) => printing(|| Ok(doctor::doctor(args.json))),
         Command::Image(command) => printing(|| image::image(command).map(|()| ExitCode::SUCCESS)),
+        Command::Kernel(command) => printing(|| kernel::kernel(command).map(|()| ExitCode::SUCCESS)),
         Command::Completions { shell } => printing(|| {
             clap_complete::generate(shell, &mut Cli::command(), "ampoule", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

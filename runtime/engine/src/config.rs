@@ -4,7 +4,7 @@ use crate::artifact::Artifact;
 use crate::program::VmmProgram;
 use ampoule_jail::{FIRST_DESCRIPTOR, Isolation, Limits};
 use ampoule_policies::{Deadlines, Mib};
-use ampoule_vmm_api::{FileSlice, VmConfig, VsockPort};
+use ampoule_vmm_api::{FileSlice, Guest, VmConfig, VsockPort};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 /// Everything that is needed to launch a sandbox.
@@ -14,6 +14,10 @@ pub struct SandboxConfig<'a> {
     pub vmm: &'a VmmProgram,
     /// The guest kernel, an ELF file.
     pub kernel: Artifact,
+    /// What kind of kernel it is.
+    pub guest: Guest,
+    /// The parts of a Linux kernel's initramfs; none for our own kernel.
+    pub initrd: Vec<Artifact>,
     /// The image of the root file system.
     pub root: Artifact,
     /// The image with the agent.
@@ -63,6 +67,8 @@ impl SandboxConfig<'_> {
         let mut given = Given(Vec::new());
         let mut config = VmConfig::new(self.memory.get(), given.slice(&self.kernel));
         config.images = vec![given.slice(&self.root), given.slice(&self.agent)];
+        config.guest = self.guest;
+        config.initrd = self.initrd.iter().map(|part| given.slice(part)).collect();
         config.cmdline.clone_from(&self.cmdline);
         config.console_fd = ends.console.map(|console| given.give(console));
         config.status_fd = Some(given.give(ends.status));

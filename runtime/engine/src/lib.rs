@@ -34,6 +34,7 @@ mod text;
 mod timeline;
 
 pub use ampoule_jail::Isolation;
+pub use ampoule_vmm_api::Guest;
 pub use artifact::Artifact;
 pub use config::{Console, SandboxConfig};
 pub use descriptors::close_on_exec;

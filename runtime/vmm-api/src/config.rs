@@ -14,6 +14,8 @@ pub const MIN_MEMORY_MIB: u32 = 2;
 pub const MAX_MEMORY_MIB: u32 = 256 * 1024;
 /// Most images of a VM.
 pub const MAX_IMAGES: usize = 8;
+/// Most parts of an initramfs.
+pub const MAX_INITRD_PARTS: usize = 4;
 /// Most vsock ports with a descriptor of their own.
 pub const MAX_VSOCK_PORTS: usize = 64;
 /// Most bytes of the caller's words. Linux takes 2048 in all, and the VMM adds its own.
@@ -40,6 +42,12 @@ pub struct VmConfig {
     /// offsets are multiples of [`PAGE_SIZE`].
     #[serde(default)]
     pub images: Vec<FileSlice>,
+    /// What kind of kernel it is.
+    #[serde(default)]
+    pub guest: Guest,
+    /// The initramfs of a Linux kernel: cpio archives that are loaded one behind the other.
+    #[serde(default)]
+    pub initrd: Vec<FileSlice>,
     /// Words for the kernel, after those of the VMM.
     #[serde(default)]
     pub cmdline: String,
@@ -61,6 +69,17 @@ pub struct VmConfig {
     /// The guest's way to the host.
     #[serde(default)]
     pub vsock: VsockConfig,
+}
+
+/// A kind of kernel, and with it what the machine shows to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guest {
+    /// Ampoule's own, which finds its devices on its command line and gets their interrupts as messages.
+    #[default]
+    Ampoule,
+    /// A stock Linux kernel, which wants ACPI tables and an I/O APIC.
+    Linux,
 }
 
 /// A range of an open file.
@@ -105,6 +124,8 @@ impl VmConfig {
             memory_mib,
             kernel,
             images: Vec::new(),
+            guest: Guest::default(),
+            initrd: Vec::new(),
             cmdline: String::new(),
             console_fd: None,
             status_fd: None,
@@ -138,6 +159,10 @@ impl VmConfig {
             image.check(&format!("image {index}"))?;
             image.check_aligned(&format!("image {index}"))?;
         }
+        check_count("parts of an initramfs", self.initrd.len(), MAX_INITRD_PARTS)?;
+        for part in &self.initrd {
+            part.check("initramfs")?;
+        }
         check_cmdline(&self.cmdline)?;
         self.check_fds()?;
         Ok(ValidVmConfig(self))
@@ -145,7 +170,8 @@ impl VmConfig {
 
     /// Files, console and `/dev/kvm` may share descriptors; those that the VMM reads from or owns are theirs alone.
     fn check_fds(&self) -> Result<(), Error> {
-        let mut used: BTreeSet<RawFd> = self.images.iter().map(|image| image.fd).collect();
+        let mut used: BTreeSet<RawFd> =
+            self.images.iter().chain(&self.initrd).map(|slice| slice.fd).collect();
         used.insert(self.kernel.fd);
         for (what, fd) in [
             ("console_fd", self.console_fd),
@@ -267,6 +293,18 @@ mod tests {
         let json = r#"{"memory_mib":16,"kernel":{"fd":3,"offset":0,"len":1}}"#;
         let kernel = FileSlice { fd: 3, offset: 0, len: 1 };
         assert_eq!(VmConfig::from_json(json).unwrap(), VmConfig::new(16, kernel));
+    }
+
+    #[test]
+    fn a_linux_guest_has_a_name_and_an_initramfs() {
+        let mut config = config();
+        config.guest = Guest::Linux;
+        config.initrd = vec![FileSlice { fd: 3, offset: 7, len: 9 }, FileSlice { fd: 4, offset: 0, len: 1 }];
+        let json = config.to_json();
+        assert!(json.contains(r#""guest":"linux""#), "{json}");
+        assert_eq!(*VmConfig::from_json(&json).unwrap().validate().unwrap(), config);
+        assert_eq!(message(|c| c.initrd = vec![c.kernel; 5]), "5 parts of an initramfs are more than 4");
+        assert_eq!(message(|c| c.initrd = vec![FileSlice { len: 0, ..c.kernel }]), "initramfs is empty");
     }
 
     #[test]

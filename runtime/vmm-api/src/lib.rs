@@ -10,8 +10,8 @@ mod error;
 mod status;
 
 pub use config::{
-    FileSlice, MAX_CMDLINE_LEN, MAX_IMAGES, MAX_MEMORY_MIB, MAX_VSOCK_PORTS, MIN_MEMORY_MIB, PAGE_SIZE,
-    ValidVmConfig, VmConfig, VsockConfig, VsockPort,
+    FileSlice, Guest, MAX_CMDLINE_LEN, MAX_IMAGES, MAX_INITRD_PARTS, MAX_MEMORY_MIB, MAX_VSOCK_PORTS,
+    MIN_MEMORY_MIB, PAGE_SIZE, ValidVmConfig, VmConfig, VsockConfig, VsockPort,
 };
 pub use error::Error;
 pub use status::{CONSOLE_TAIL_LEN, MAX_STATUS_LEN, Reason, Timings, VmStatus};

@@ -24,6 +24,8 @@ pub struct Descriptors {
     pub kernel: Slice,
     /// The images.
     pub images: Vec<Slice>,
+    /// The parts of the initramfs.
+    pub initrd: Vec<Slice>,
     /// Where the kernel log goes.
     pub console: Option<BorrowedFd<'static>>,
     /// Whose end of file is our end.
@@ -53,6 +55,7 @@ impl Descriptors {
             images: (config.images.iter().enumerate())
                 .map(|(index, image)| slice(&format!("image {index}"), image))
                 .collect::<Result<_, _>>()?,
+            initrd: config.initrd.iter().map(|part| slice("initramfs", part)).collect::<Result<_, _>>()?,
             console: config.console_fd.map(|fd| borrow("console_fd", fd)).transpose()?,
             lifeline: config.lifeline_fd.map(|fd| own("lifeline_fd", fd)).transpose()?,
             kvm: config.kvm_fd.map(|fd| borrow("kvm_fd", fd)).transpose()?,

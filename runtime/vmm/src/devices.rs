@@ -3,6 +3,7 @@
 use crate::bus::{Change, Commands, Transports, bit};
 use crate::descriptors::Descriptors;
 use crate::error::Error;
+use crate::ioapic::IoApic;
 use crate::memory::Images;
 use crate::msi::Msi;
 use crate::shared::Shared;
@@ -12,7 +13,7 @@ use ampoule_devices::pmem::{self, Pmem};
 use ampoule_devices::poller::{Event, Poller};
 use ampoule_devices::queue::QueueError;
 use ampoule_devices::vsock::{self, Vsock, VsockArgs, Work};
-use ampoule_vmm_api::GUEST_CID;
+use ampoule_vmm_api::{GUEST_CID, Guest};
 use kvm_ioctls::VmFd;
 use std::sync::Arc;
 use vm_memory::GuestMemoryMmap;
@@ -30,19 +31,25 @@ pub struct Devices {
 }
 
 /// The interrupts of the vsock device and of one device for each image.
-pub fn interrupts(vm: &Arc<VmFd>, images: &Images) -> Vec<Msi> {
-    (0..).take(FIRST_PMEM + images.list().len()).map(|device| Msi::new(vm, device)).collect()
+pub fn interrupts(vm: &Arc<VmFd>, images: &Images, io_apic: Option<&Arc<IoApic>>) -> Vec<Msi> {
+    (0..).take(FIRST_PMEM + images.list().len()).map(|device| Msi::new(vm, device, io_apic)).collect()
 }
 
 /// The registers of those devices.
-pub fn transports(interrupts: &[Msi], images: &Images) -> Transports {
+///
+/// Linux maps no persistent memory that ends between two boundaries of 2 MiB: it is shown the zeroes behind an image, too.
+pub fn transports(interrupts: &[Msi], images: &Images, guest: Guest) -> Transports {
     let mut registers = Vec::with_capacity(interrupts.len());
     if let Some(msi) = interrupts.get(VSOCK) {
         let config = vsock::config(GUEST_CID);
         registers.push(Registers::new(DeviceType::Vsock, 0, &vsock::QUEUE_SIZES, &config, msi.status()));
     }
     for (msi, image) in interrupts.iter().skip(FIRST_PMEM).zip(images.list()) {
-        let config = pmem::config(image.start, image.len);
+        let len = match guest {
+            Guest::Ampoule => image.len,
+            Guest::Linux => image.end_of_range() - image.start,
+        };
+        let config = pmem::config(image.start, len);
         registers.push(Registers::new(DeviceType::Pmem, 0, &pmem::QUEUE_SIZES, &config, msi.status()));
     }
     Transports::new(registers)

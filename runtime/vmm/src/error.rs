@@ -110,6 +110,15 @@ pub enum KernelError {
         /// End of low RAM.
         ram_end: u64,
     },
+    /// The initramfs is larger than the memory above the kernel.
+    #[error("its initramfs of {len} bytes does not fit above it: the guest needs more memory")]
+    InitrdDoesNotFit {
+        /// All of its bytes.
+        len: u64,
+    },
+    /// The file ends before the initramfs does.
+    #[error("the file of its initramfs ends within it (truncated?)")]
+    InitrdTruncated,
     /// An entry point outside of the kernel.
     #[error("its entry point {entry:#x} is not within what it loads below 1 GiB")]
     Entry {

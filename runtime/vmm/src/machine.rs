@@ -3,7 +3,7 @@
 //! The order is that of the least time: memory slots before anything that KVM hangs on its I/O buses (else each slot
 //! waits milliseconds for SRCU), and the slow question for the CPUID to the other thread.
 
-use crate::boot::{self, Cmdline, Kernel};
+use crate::boot::{self, Cmdline, Initrd, Kernel, LinuxData};
 use crate::bus::{Accelerated, Bus};
 use crate::clock::monotonic_ns;
 use crate::descriptors::Descriptors;
@@ -12,13 +12,14 @@ use crate::devices;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::filters;
+use crate::ioapic::IoApic;
 use crate::layout::ABOVE_4G;
 use crate::memory::{Images, Ram};
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::vcpu::Vcpu;
 use ampoule_seccomp::Thread;
-use ampoule_vmm_api::VmConfig;
+use ampoule_vmm_api::{Guest, VmConfig};
 use kvm_bindings::{
     KVM_API_VERSION, KVM_CAP_SPLIT_IRQCHIP, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
 };
@@ -31,7 +32,7 @@ use std::sync::Arc;
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 use vmm_sys_util::eventfd::EventFd;
 
-/// Pins of the I/O APIC that is not there: how many interrupt routes KVM is to reserve.
+/// Pins of an I/O APIC that KVM does not have: how many interrupt routes it is to reserve.
 const IRQ_ROUTES: u64 = 24;
 
 /// A VM that is ready to run, on the thread that made it.
@@ -67,12 +68,13 @@ pub fn build(
 
     let vcpu = Vcpu::create(&vm)?;
     vcpu.configure(device_thread.cpuid(&kvm)?, entry)?;
-    let interrupts = devices::interrupts(&vm, &images);
+    let io_apic = (config.guest == Guest::Linux).then(|| Arc::new(IoApic::default()));
+    let interrupts = devices::interrupts(&vm, &images, io_apic.as_ref());
     let doorbell =
         Arc::new(EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::io("create an eventfd"))?);
     let accelerated = Accelerated { vm, doorbell: Arc::clone(&doorbell) };
-    let transports = devices::transports(&interrupts, &images);
-    let bus = Bus::new(ram.memory().clone(), transports, accelerated);
+    let transports = devices::transports(&interrupts, &images, config.guest);
+    let bus = Bus::new(ram.memory().clone(), transports, accelerated, io_apic);
     let shared = Arc::new(Shared::new(bus, timings)?);
     let service = Service {
         shared: Arc::clone(&shared),
@@ -98,7 +100,16 @@ impl Machine {
 fn load(config: &VmConfig, descriptors: &Descriptors, ram: &Ram, images: &Images) -> Result<u64, Error> {
     let kernel = Kernel::read(&descriptors.kernel, ram.low_end())?;
     kernel.load(&descriptors.kernel, ram)?;
-    boot::write_boot_data(ram, images, &Cmdline::new(1 + images.list().len(), &config.cmdline))?;
+    let devices = 1 + images.list().len();
+    let (listed, linux) = match config.guest {
+        Guest::Ampoule => (devices, None),
+        Guest::Linux => {
+            let initrd = Initrd::load(&descriptors.initrd, kernel.end(), ram)?;
+            // The ACPI tables tell of the devices, so the command line need not.
+            (0, Some(LinuxData::write(ram, devices, initrd)?))
+        }
+    };
+    boot::write_boot_data(ram, images, &Cmdline::new(listed, &config.cmdline), linux)?;
     Ok(kernel.entry)
 }
 

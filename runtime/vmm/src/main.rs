@@ -20,6 +20,7 @@ mod ending;
 mod error;
 mod event_loop;
 mod filters;
+mod ioapic;
 mod layout;
 mod log;
 mod machine;

@@ -1,13 +1,13 @@
-//! Interrupts from devices to the guest: messages to the only local APIC.
+//! Interrupts from devices to the guest: messages to the only local APIC, either at once with a vector that our kernel
+//! knows, or by way of an I/O APIC that Linux has programmed.
 
-use crate::layout::FIRST_IRQ;
+use crate::ioapic::{IoApic, Message};
+use crate::layout::{FIRST_IRQ, LOCAL_APIC};
 use ampoule_devices::{Interrupt, InterruptStatus};
 use kvm_bindings::kvm_msi;
 use kvm_ioctls::VmFd;
 use std::sync::Arc;
 
-/// Where messages to the local APIC with id 0 go.
-const ADDRESS: u32 = 0xfee0_0000;
 /// Vector of IRQ 0.
 const FIRST_VECTOR: u32 = 0x30;
 
@@ -16,16 +16,18 @@ const FIRST_VECTOR: u32 = 0x30;
 pub struct Msi {
     vm: Arc<VmFd>,
     status: InterruptStatus,
-    vector: u32,
+    irq: u32,
+    io_apic: Option<Arc<IoApic>>,
 }
 
 impl Msi {
-    /// The interrupt of device number `device`.
-    pub fn new(vm: &Arc<VmFd>, device: u32) -> Self {
+    /// The interrupt of device number `device`, by way of the I/O APIC if there is one.
+    pub fn new(vm: &Arc<VmFd>, device: u32, io_apic: Option<&Arc<IoApic>>) -> Self {
         Self {
             vm: Arc::clone(vm),
             status: InterruptStatus::default(),
-            vector: FIRST_VECTOR + FIRST_IRQ + device,
+            irq: FIRST_IRQ + device,
+            io_apic: io_apic.cloned(),
         }
     }
 
@@ -35,10 +37,21 @@ impl Msi {
     }
 
     fn signal(&self) {
-        let message = kvm_msi { address_lo: ADDRESS, data: self.vector, ..Default::default() };
-        // A guest whose local APIC is off does not get it, as on a real machine.
-        let _ = self.vm.signal_msi(message);
+        let message = match &self.io_apic {
+            None => Some(Message { address: LOCAL_APIC, data: FIRST_VECTOR + self.irq }),
+            Some(io_apic) => io_apic.raise(self.irq),
+        };
+        if let Some(message) = message {
+            send(&self.vm, message);
+        }
     }
+}
+
+/// Sends a message to the local APIC.
+pub fn send(vm: &VmFd, message: Message) {
+    let address_lo = u32::try_from(message.address).unwrap_or(u32::MAX);
+    // A guest whose local APIC is off does not get it, as on a real machine.
+    let _ = vm.signal_msi(kvm_msi { address_lo, data: message.data, ..Default::default() });
 }
 
 impl Interrupt for Msi {

@@ -1,11 +1,13 @@
 //! The command line, as typed: what each flag means is decided here, nothing is opened or started.
 
 mod environment;
+mod kernel;
 mod run;
 mod transfer;
 mod units;
 
 pub use environment::{EnvArg, parse_env_file};
+pub use kernel::KernelCommand;
 pub use run::RunArgs;
 pub use transfer::{InputArg, OutputArg};
 
@@ -35,6 +37,9 @@ pub enum Command {
     /// Build and manage root images
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Import and manage stock Linux kernels
+    #[command(subcommand)]
+    Kernel(KernelCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell

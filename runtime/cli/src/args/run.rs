@@ -28,9 +28,10 @@ pub struct RunArgs {
     /// Root file system: a name in the local store, an image file or a directory [default: built in]
     #[arg(long, value_name = "NAME|FILE|DIR")]
     pub image: Option<OsString>,
-    /// Guest kernel, an ELF file (vmlinux) [default: built in]
-    #[arg(long, value_name = "FILE")]
-    pub kernel: Option<PathBuf>,
+    /// Guest kernel: `auto` or `ampoule` (built in), a name in the local store, or a file: vmlinux, vmlinuz or a Debian package of
+    /// Linux
+    #[arg(long, value_name = "auto|ampoule|NAME|FILE", default_value = "auto", hide_default_value = true)]
+    pub kernel: OsString,
     /// Policy: `default` or a file; options given here go before it
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<PathBuf>,

@@ -44,6 +44,14 @@ pub fn checks() -> Vec<Check> {
     checks
 }
 
+/// Whether this host has hardware KVM; `None` if it has none that answers.
+pub fn is_hardware() -> Option<bool> {
+    let kvm = into_kvm(kvm::open_device().ok()?);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(probe::run(&kvm)));
+    receiver.recv_timeout(PROBE_LIMIT).ok()?.ok().map(|answer| answer.is_hardware())
+}
+
 fn into_kvm(device: OwnedFd) -> Kvm {
     use std::os::fd::FromRawFd;
     // SAFETY: the descriptor is open and ours, and given away here. That it may not be KVM's only makes ioctls fail.

@@ -10,6 +10,19 @@ use check::{Check, Verdict};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+/// Fails with a sentence that says what to do, unless this host's KVM runs ring 0 of a guest natively.
+pub fn require_hardware_kvm(what: &str) -> anyhow::Result<()> {
+    match kvm::is_hardware() {
+        Some(false) => anyhow::bail!(
+            "{what} needs hardware KVM, and this host has software KVM: it emulates a guest's kernel one instruction at a \
+             time, lacks instructions that Linux uses, and would take minutes to fail. Use ampoule's own kernel here \
+             (--kernel ampoule), or a host with VT-x or AMD-V (`ampoule doctor` shows which kind it is)"
+        ),
+        // What is wrong with a host that cannot tell is said when the sandbox starts.
+        Some(true) | None => Ok(()),
+    }
+}
+
 /// Looks, prints, and gives 0 if microVMs can run, else 1.
 pub fn doctor(json: bool) -> ExitCode {
     let mut checks = kvm::checks();

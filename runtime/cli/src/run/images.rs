@@ -29,18 +29,6 @@ pub fn agent() -> Result<Artifact> {
     Embedded::AgentImage.artifact()
 }
 
-/// The guest kernel. Whether a file is a kernel, the VMM will say.
-pub fn kernel(path: Option<&Path>) -> Result<Artifact> {
-    let Some(path) = path else { return Embedded::Kernel.artifact() };
-    let name = || format!("kernel {}", path.display());
-    let file = File::open(path).with_context(name)?;
-    let metadata = file.metadata().with_context(name)?;
-    if !metadata.is_file() || metadata.len() == 0 {
-        bail!("{} is not a file with a kernel in it", name());
-    }
-    Ok(Artifact::new(&name(), Arc::new(file.into()), 0, metadata.len()))
-}
-
 /// The root image: a name in the store, an image file or a directory.
 pub fn root(image: Option<&OsStr>) -> Result<Artifact> {
     let Some(image) = image else { return Embedded::RootImage.artifact() };

@@ -3,9 +3,10 @@
 use super::Kind;
 use super::images;
 use crate::args::{EnvArg, InputArg, OutputArg, RunArgs, parse_env_file};
+use crate::kernel::choice::{Kernel, LINUX_BOOT};
 use ampoule_engine::attach::{InputFile, JobSpec, OutputFile, Streams, terminal_size};
 use ampoule_engine::stdio::{Sink, Source};
-use ampoule_engine::{Artifact, Console, HostFile, Isolation, Manner, SandboxConfig, VmmProgram};
+use ampoule_engine::{Artifact, Console, Guest, HostFile, Isolation, Manner, SandboxConfig, VmmProgram};
 use ampoule_policies::{Deadlines, Mib, Policy};
 use ampoule_protocol::{CBytes, EnvVar, Input, Stdio, TtySize};
 use anyhow::{Context, Result, anyhow, bail};
@@ -28,7 +29,7 @@ const MAX_STREAMED_INPUT: u64 = 1 << 30;
 
 /// Everything that is needed to run a command.
 pub struct Request {
-    kernel: Artifact,
+    kernel: Kernel,
     root: Artifact,
     memory: Mib,
     cmdline: String,
@@ -70,14 +71,26 @@ impl Request {
             false => (sink(stdout())?, sink(stderr())?),
         };
         let log = if guest_log { Some(sink(stderr())?) } else { None };
+        let kernel = Kernel::choose(&args.kernel)?;
+        let mut deadlines = policy.deadlines;
+        let mut cmdline = kernel.words(guest_log);
+        if kernel.guest == Guest::Linux {
+            deadlines.boot = deadlines.boot.max(LINUX_BOOT);
+        }
+        if args.trace {
+            if kernel.guest == Guest::Linux {
+                bail!("--trace is of ampoule's own kernel; a Linux guest has none");
+            }
+            cmdline.push_str("ampoule.trace");
+        }
         Ok(Self {
-            kernel: images::kernel(args.kernel.as_deref())?,
             root: images::root(args.image.as_deref())?,
             memory: args.memory.unwrap_or(policy.machine.memory),
-            cmdline: if args.trace { "ampoule.trace".to_owned() } else { String::new() },
+            cmdline,
             console: if guest_log { Console::Stream } else { Console::Off },
-            deadlines: policy.deadlines,
             isolation: if args.strict { Isolation::Strict } else { args.isolation.into() },
+            deadlines,
+            kernel,
             job,
             streams: Streams {
                 stdin: source,
@@ -99,7 +112,9 @@ impl Request {
     pub fn config<'a>(&self, vmm: &'a VmmProgram) -> Result<SandboxConfig<'a>> {
         Ok(SandboxConfig {
             vmm,
-            kernel: self.kernel.clone(),
+            kernel: self.kernel.artifact.clone(),
+            guest: self.kernel.guest,
+            initrd: self.kernel.initrd.clone(),
             root: self.root.clone(),
             agent: images::agent()?,
             memory: self.memory,

@@ -2,7 +2,7 @@
 
 use ampoule_engine::attach::{self, InputFile, JobSpec, OutputFile, Run, Signals, Streams};
 use ampoule_engine::stdio::{Sink, Source};
-use ampoule_engine::{Artifact, Console, Isolation, Manner, Sandbox, SandboxConfig, VmmProgram};
+use ampoule_engine::{Artifact, Console, Guest, Isolation, Manner, Sandbox, SandboxConfig, VmmProgram};
 use ampoule_policies::Policy;
 use ampoule_protocol::{CBytes, Input, Stdio};
 use std::fs::File;
@@ -52,6 +52,8 @@ impl Play {
             kernel: nothing.clone(),
             root: nothing.clone(),
             agent: nothing,
+            guest: Guest::Ampoule,
+            initrd: Vec::new(),
             memory: Policy::builtin().expect("the built-in policy").machine.memory,
             cmdline: self.part.to_owned(),
             console: Console::Off,

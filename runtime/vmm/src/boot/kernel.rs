@@ -46,6 +46,15 @@ impl Kernel {
         Self::parse(head, file.len, ram_end)
     }
 
+    /// The first address behind it.
+    pub fn end(&self) -> u64 {
+        self.segments
+            .iter()
+            .map(|segment| segment.address.saturating_add(segment.memory_len))
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Copies the kernel into RAM, which has to be fresh: what is not in the file is zero.
     pub fn load(&self, file: &Slice, ram: &Ram) -> Result<(), KernelError> {
         for segment in &self.segments {

@@ -1,9 +1,9 @@
 //! Boot parameters ("the zero page") with the memory map and the random seed.
 
-use super::Cmdline;
+use super::{Cmdline, LinuxData};
 use crate::error::Error;
 use crate::layout::{ABOVE_4G, BOOT_PARAMS, CMDLINE, HIGH_RAM, LOW_RAM_END, SETUP_DATA};
-use crate::memory::{Images, Ram};
+use crate::memory::{Image, Images, Ram};
 use linux_loader::loader::bootparam::{boot_e820_entry, boot_params};
 use rustix::rand::{GetRandomFlags, getrandom};
 use vm_memory::{Bytes, GuestAddress};
@@ -27,7 +27,7 @@ const SETUP_RNG_SEED: u32 = 9;
 const SEED_LEN: usize = 32;
 
 /// Writes the boot parameters and what they point to, the command line excepted.
-pub fn write(ram: &Ram, images: &Images, cmdline: &Cmdline) -> Result<(), Error> {
+pub fn write(ram: &Ram, images: &Images, cmdline: &Cmdline, linux: Option<LinuxData>) -> Result<(), Error> {
     let mut params = boot_params::default();
     params.hdr.type_of_loader = LOADER;
     params.hdr.boot_flag = BOOT_FLAG;
@@ -37,6 +37,13 @@ pub fn write(ram: &Ram, images: &Images, cmdline: &Cmdline) -> Result<(), Error>
     params.hdr.cmd_line_ptr = low(CMDLINE);
     params.hdr.cmdline_size = u32::try_from(cmdline.max_len()).unwrap_or(u32::MAX);
     params.hdr.setup_data = SETUP_DATA;
+    if let Some(linux) = linux {
+        params.hdr.ramdisk_image = low(linux.initrd.start);
+        params.hdr.ramdisk_size = low(linux.initrd.len);
+        params.acpi_rsdp_addr = linux.acpi;
+    }
+    // Linux hears of images from its virtio-pmem devices alone.
+    let images = if linux.is_none() { images.list() } else { &[] };
     let map = memory_map(ram.low_end(), ram.end(), images);
     let mut table = params.e820_table;
     for (slot, entry) in table.iter_mut().zip(&map) {
@@ -48,13 +55,13 @@ pub fn write(ram: &Ram, images: &Images, cmdline: &Cmdline) -> Result<(), Error>
     write_seed(ram)
 }
 
-fn memory_map(low_end: u64, end: u64, images: &Images) -> Vec<boot_e820_entry> {
+fn memory_map(low_end: u64, end: u64, images: &[Image]) -> Vec<boot_e820_entry> {
     let entry = |start, end, kind| boot_e820_entry { addr: start, size: end - start, r#type: kind };
     let mut map = vec![entry(0, LOW_RAM_END, E820_RAM), entry(HIGH_RAM, low_end, E820_RAM)];
     if end > ABOVE_4G {
         map.push(entry(ABOVE_4G, end, E820_RAM));
     }
-    map.extend(images.list().iter().map(|image| entry(image.start, image.start + image.len, E820_PMEM)));
+    map.extend(images.iter().map(|image| entry(image.start, image.start + image.len, E820_PMEM)));
     map
 }
 
@@ -78,11 +85,12 @@ fn low(address: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Initrd;
     use super::*;
 
     fn write_for(bytes: u64) -> (Ram, boot_params) {
         let ram = Ram::new(bytes).unwrap();
-        write(&ram, &Images::default(), &Cmdline::new(1, "")).unwrap();
+        write(&ram, &Images::default(), &Cmdline::new(1, ""), None).unwrap();
         let params = ram.memory().read_obj(GuestAddress(BOOT_PARAMS)).unwrap();
         (ram, params)
     }
@@ -105,6 +113,18 @@ mod tests {
             entries(&params),
             [(0, 0x9fc00, 1), (0x100000, 0xcff0_0000, 1), (1 << 32, (4 << 30) - 0xd000_0000, 1)]
         );
+    }
+
+    #[test]
+    fn linux_is_told_of_its_initramfs_and_tables() {
+        let ram = Ram::new(2 << 20).unwrap();
+        let initrd = Initrd { start: 0x10_3000, len: 700 };
+        let linux = LinuxData { initrd, acpi: 0xe_0000 };
+        write(&ram, &Images::default(), &Cmdline::new(0, ""), Some(linux)).unwrap();
+        let params: boot_params = ram.memory().read_obj(GuestAddress(BOOT_PARAMS)).unwrap();
+        let header = params.hdr;
+        assert_eq!(({ header.ramdisk_image }, { header.ramdisk_size }), (0x10_3000, 700));
+        assert_eq!({ params.acpi_rsdp_addr }, 0xe_0000);
     }
 
     #[test]

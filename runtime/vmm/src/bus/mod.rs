@@ -3,18 +3,22 @@
 //! The vCPU thread calls in here at each exit; the device thread fetches what concerns the devices, and the log.
 
 mod accelerate;
-mod ports;
+pub mod ports;
 mod pv;
 mod transports;
 
 pub use transports::{Change, Commands, Transports, bit};
 
 use crate::ending::Ending;
-use crate::layout::{MMIO_BASE, MMIO_STRIDE, PV_PAGE};
+use crate::ioapic::IoApic;
+use crate::layout::{IO_APIC, MMIO_BASE, MMIO_STRIDE, PV_PAGE};
 use crate::log::Log;
+use crate::msi;
 use accelerate::Accelerator;
 use ampoule_devices::mmio::offset;
+use kvm_ioctls::VmFd;
 use ports::Ports;
+use std::sync::Arc;
 use vm_memory::GuestMemoryMmap;
 
 pub use accelerate::Accelerated;
@@ -39,13 +43,21 @@ pub struct Bus {
     ports: Ports,
     transports: Transports,
     accelerator: Accelerator,
+    vm: Arc<VmFd>,
+    io_apic: Option<Arc<IoApic>>,
 }
 
 impl Bus {
-    /// The bus of a VM.
-    pub fn new(memory: GuestMemoryMmap, transports: Transports, accelerated: Accelerated) -> Self {
+    /// The bus of a VM, with an I/O APIC if its kernel is one that uses it.
+    pub fn new(
+        memory: GuestMemoryMmap,
+        transports: Transports,
+        accelerated: Accelerated,
+        io_apic: Option<Arc<IoApic>>,
+    ) -> Self {
         let (log, ports) = (Log::default(), Ports::default());
-        Self { memory, log, ports, transports, accelerator: Accelerator::new(accelerated) }
+        let vm = Arc::clone(&accelerated.vm);
+        Self { memory, log, ports, transports, accelerator: Accelerator::new(accelerated), vm, io_apic }
     }
 
     /// The kernel log, up to now.
@@ -63,6 +75,8 @@ impl Bus {
         data.fill(0xff);
         if let Some((device, at)) = device_at(address) {
             self.transports.read(device, at, data);
+        } else if let (Some(io_apic), Some(at)) = (&self.io_apic, address.checked_sub(IO_APIC)) {
+            io_apic.read(at, data);
         }
         After::Continue
     }
@@ -95,6 +109,12 @@ impl Bus {
     fn store(&mut self, address: u64, data: &[u8]) -> Option<Ending> {
         if let Some((device, at)) = device_at(address) {
             self.transports.write(device, at, data);
+            return None;
+        }
+        if let (Some(io_apic), Some(at)) = (&self.io_apic, address.checked_sub(IO_APIC)) {
+            if let Some(message) = io_apic.write(at, data) {
+                msi::send(&self.vm, message);
+            }
             return None;
         }
         match address.checked_sub(PV_PAGE)? {

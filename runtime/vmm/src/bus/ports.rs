@@ -1,6 +1,8 @@
-//! I/O ports: a serial port for the kernel log, and the keyboard controller's reset line.
+//! I/O ports: a serial port for the kernel log, the keyboard controller's reset line, and the register with which ACPI
+//! powers off.
 
 use crate::ending::Ending;
+use crate::layout::SLEEP_CONTROL;
 use crate::log::Log;
 use ampoule_vmm_api::Reason;
 use std::convert::Infallible;
@@ -14,6 +16,13 @@ const COM1_END: u16 = COM1 + 7;
 const I8042_COMMAND: u16 = 0x64;
 /// "Pulse the reset line".
 const I8042_RESET: u8 = 0xfe;
+
+/// "Enter the sleep state" in the sleep control register, and the state "soft off" as `\_S5` has it.
+const SLEEP_ENABLE: u8 = 1 << 5;
+const SLEEP_TYPE_SHIFT: u8 = 2;
+const SLEEP_TYPE_MASK: u8 = 7;
+/// The number of that state.
+pub const SOFT_OFF: u8 = 5;
 
 /// The ports that do something. All others read as ones and ignore what is written.
 pub struct Ports {
@@ -61,9 +70,18 @@ impl Ports {
                 None
             }
             None if port == I8042_COMMAND && data == [I8042_RESET] => Some(Ending::of(Reason::Reset)),
+            None if port == SLEEP_CONTROL => match data {
+                [value] if is_soft_off(*value) => Some(Ending::of(Reason::PowerOff)),
+                _ => None,
+            },
             None => None,
         }
     }
+}
+
+/// Whether this value of the sleep control register powers off.
+fn is_soft_off(value: u8) -> bool {
+    value & SLEEP_ENABLE != 0 && value >> SLEEP_TYPE_SHIFT & SLEEP_TYPE_MASK == SOFT_OFF
 }
 
 /// The serial port's register behind a port.
@@ -93,6 +111,16 @@ mod tests {
         let (mut ports, mut log) = (Ports::default(), Log::default());
         assert!(ports.write(0x64, &[0xd1], &mut log).is_none());
         assert_eq!(ports.write(0x64, &[0xfe], &mut log), Some(Ending::of(Reason::Reset)));
+    }
+
+    #[test]
+    fn the_sleep_control_register_powers_off() {
+        let (mut ports, mut log) = (Ports::default(), Log::default());
+        for value in [0, 0x20, 0x14, 0x38] {
+            assert!(ports.write(0x600, &[value], &mut log).is_none(), "{value:#x}");
+        }
+        assert!(ports.write(0x601, &[0x34], &mut log).is_none());
+        assert_eq!(ports.write(0x600, &[0x34], &mut log), Some(Ending::of(Reason::PowerOff)));
     }
 
     #[test]

@@ -20,6 +20,13 @@ pub struct Image {
     pub len: u64,
 }
 
+impl Image {
+    /// The boundary behind it, up to which its range of addresses is its own.
+    pub fn end_of_range(&self) -> u64 {
+        (self.start + self.len).next_multiple_of(IMAGE_ALIGN)
+    }
+}
+
 /// All images, mapped. The mapping stays until the process ends.
 #[derive(Debug, Default)]
 pub struct Images {
@@ -46,7 +53,8 @@ impl Images {
         &self.images
     }
 
-    /// The whole range of guest addresses and where it is mapped. Gaps read as zero.
+    /// The whole range of guest addresses and where it is mapped. Gaps read as zero, also that up to the next boundary
+    /// behind the last image.
     pub fn slot(&self) -> Option<(Image, *mut c_void)> {
         let start = self.images.first()?.start;
         Some((Image { start, len: span(&self.images) }, with_exposed_provenance_mut(self.mapping)))
@@ -83,7 +91,7 @@ fn check(slice: &Slice) -> Result<(), ImageError> {
 
 fn span(images: &[Image]) -> u64 {
     match (images.first(), images.last()) {
-        (Some(first), Some(last)) => last.start + last.len - first.start,
+        (Some(first), Some(last)) => last.end_of_range() - first.start,
         _ => 0,
     }
 }
@@ -131,7 +139,7 @@ mod tests {
             [Image { start: 1 << 32, len: 8192 }, Image { start: (1 << 32) + (2 << 20), len: 4096 }];
         assert_eq!(images.list(), expected);
         let (slot, host) = images.slot().unwrap();
-        assert_eq!(slot, Image { start: 1 << 32, len: (2 << 20) + 4096 });
+        assert_eq!(slot, Image { start: 1 << 32, len: 4 << 20 });
         let read = |offset| {
             // SAFETY: within the slot.
             unsafe { host.cast::<u8>().add(offset).read() }

@@ -3,5 +3,5 @@
 mod images;
 mod ram;
 
-pub use images::Images;
+pub use images::{Image, Images};
 pub use ram::Ram;

@@ -1,0 +1,61 @@
+//! Stock Linux kernels: their store, and where they are refused.
+
+use crate::write;
+use ampoule_tests::Program;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A boot image of Linux's format around an ELF file that is no kernel.
+fn boot_image(directory: &Path) -> PathBuf {
+    let payload = b"\x7fELF, and no more";
+    let mut image = vec![0; 1024];
+    image[0x1f1] = 1;
+    image[0x202..0x208].copy_from_slice(b"HdrS\x0f\x02");
+    image[0x24c..0x250].copy_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+    image.extend(payload);
+    write(directory, "vmlinuz-test", image)
+}
+
+#[test]
+fn kernels_are_imported_listed_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = boot_image(directory.path());
+    let ampoule = |args: &[&str]| Program::ampoule(args).env("XDG_DATA_HOME", directory.path()).run();
+    let out = ampoule(&["kernel", "import", image.to_str().unwrap(), "--name", "mine"]).succeeded();
+    assert!(out.starts_with("mine: Linux test, "), "{out}");
+    let stored = fs::read(directory.path().join("ampoule/kernels/mine/vmlinux")).unwrap();
+    assert_eq!(stored, b"\x7fELF, and no more");
+    let listed: serde_json::Value =
+        serde_json::from_str(&ampoule(&["kernel", "list", "--json"]).succeeded()).unwrap();
+    assert_eq!(listed["kernels"][0]["name"], "mine");
+    assert_eq!(listed["kernels"][0]["release"], "test");
+    ampoule(&["kernel", "remove", "mine"]).succeeded();
+    ampoule(&["kernel", "remove", "mine"]).failed(1, &["there is no kernel mine"]);
+    let text = write(directory.path(), "text", "no kernel");
+    ampoule(&["kernel", "import", text.to_str().unwrap()]).failed(1, &["neither an ELF kernel"]);
+    ampoule(&["kernel", "import", image.to_str().unwrap(), "--name", "../x"])
+        .failed(1, &["no name for a kernel"]);
+}
+
+#[test]
+fn a_linux_guest_is_refused_where_kvm_is_software_and_else_tried() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = boot_image(directory.path());
+    let software = Program::ampoule(["doctor"]).run().out().contains("software KVM");
+    let words: &[&str] = match software {
+        true => &["needs hardware KVM", "--kernel ampoule"],
+        false => &["the kernel is not usable"],
+    };
+    Program::sandbox(["--kernel", image.to_str().unwrap(), "--", "true"]).run().failed(125, words);
+}
+
+#[test]
+fn auto_is_the_built_in_kernel() {
+    for kernel in ["auto", "ampoule"] {
+        let args = ["--kernel", kernel, "--", "test", "-e", "/proc/ampoule/boot"];
+        assert_eq!(Program::sandbox(args).run().code(), 0, "{kernel}");
+    }
+    Program::sandbox(["--kernel", "nowhere", "--", "true"])
+        .run()
+        .failed(125, &["there is no kernel nowhere"]);
+}
