@@ -2,6 +2,7 @@
 
 use ampoule_tests::Program;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 /// Takes all memory that there is, in small steps.
@@ -20,11 +21,13 @@ fn a_child_that_takes_all_memory_is_the_one_that_goes() {
     assert_eq!((ended.code(), ended.out().as_str()), (0, "137\nalive\n"), "{}", ended.err());
 }
 
+/// The shell that is the job forks once, before there is a bomb: a shell whose own fork is refused ends with an error, as it
+/// does on Linux.
 #[test]
 fn a_fork_bomb_ends_with_its_time() {
-    let script = "f() { f | f & f; }; f";
+    let script = "f() { f | f & f; }; f & while :; do :; done";
     let ended = Program::sandbox(["-m", "64M", "--timeout", "1s", "--", "sh", "-c", script]).run();
-    assert_eq!(ended.code(), 124);
+    assert_eq!(ended.code(), 124, "{}", ended.err());
     assert!(ended.err().ends_with("ampoule: the time was up after 1 s\n"));
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
 }
@@ -78,4 +81,62 @@ fn the_hosts_files_are_not_there() {
     let ended = Program::sandbox(["--", "cat", path]).run();
     assert_eq!((ended.code(), ended.out().as_str()), (1, ""));
     assert!(ended.err().contains("No such file"), "{}", ended.err());
+}
+
+/// Runs one of the programs of `bombs.c` in 64 MiB. Whatever it is refused or killed by, the guest goes on: the shell that
+/// started it, and after it another program.
+fn bomb(name: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("bombs");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/bombs.c");
+    Program::new("cc").args(["-O1", "-static", "-pthread", "-o"]).args([&program, &source]).run().succeeded();
+    let input = format!("{}:/bombs", program.to_str().unwrap());
+    let script = format!("/bombs '{name}'; echo $?; cd /; exec /bin/echo alive");
+    let ended = Program::sandbox(["-m", "64M", "--timeout", "50s", "--workdir", "/work", "--input", &input])
+        .args(["--", "sh", "-c", &script])
+        .limit(Duration::from_secs(90))
+        .run();
+    assert_eq!(ended.code(), 0, "{name}: {}", ended.err());
+    let out = ended.out();
+    assert!(out == "survived\n0\nalive\n" || out == "137\nalive\n", "{name}: {out}\n{}", ended.err());
+}
+
+#[test]
+fn descriptors_of_many_processes() {
+    bomb("descriptors");
+}
+
+#[test]
+fn full_pipes_and_sockets() {
+    ["pipes", "streams", "datagrams", "empty messages"].into_iter().for_each(bomb);
+}
+
+#[test]
+fn sockets_in_sockets_and_epolls_in_epolls() {
+    ["nested sockets", "nested epolls", "watched"].into_iter().for_each(bomb);
+}
+
+#[test]
+fn mappings_and_page_tables() {
+    ["memory", "areas", "page tables"].into_iter().for_each(bomb);
+}
+
+#[test]
+fn threads_and_zombies() {
+    ["threads", "zombies"].into_iter().for_each(bomb);
+}
+
+#[test]
+fn signals_that_wait() {
+    bomb("signals");
+}
+
+#[test]
+fn deep_directories_and_many_files() {
+    ["deep directories", "files"].into_iter().for_each(bomb);
+}
+
+#[test]
+fn long_lists_of_arguments() {
+    bomb("arguments");
 }

@@ -205,6 +205,12 @@ pub fn allocate_block(order: usize, zeroed: bool) -> Result<u64> {
     allocate(order, zeroed, 0)
 }
 
+/// The same for what programs make the kernel hold: `ENOMEM` when only the reserve is left.
+pub fn allocate_block_for_program(order: usize) -> Result<u64> {
+    let reserve = ALLOCATOR.lock().reserve;
+    allocate(order, false, reserve)
+}
+
 fn allocate(order: usize, zeroed: bool, spare: u64) -> Result<u64> {
     if order >= ORDERS {
         return Err(Errno::ENOMEM);
@@ -246,6 +252,23 @@ pub fn usage() -> (u64, u64) {
 pub fn is_low() -> bool {
     let a = ALLOCATOR.lock();
     a.free <= a.reserve
+}
+
+/// `ENOMEM` unless so many bytes can be had beside the kernel's reserve: asked before the kernel makes something large,
+/// in many pieces, that it could not take back half-way.
+pub fn check_room(bytes: usize) -> Result<()> {
+    let a = ALLOCATOR.lock();
+    match a.free.checked_sub(a.reserve) {
+        Some(room) if bytes.div_ceil(PAGE_SIZE) as u64 <= room => Ok(()),
+        _ => Err(Errno::ENOMEM),
+    }
+}
+
+/// An empty list with room for `count` values, in one piece; `ENOMEM` where there is none.
+pub fn list_of<T>(count: usize) -> Result<alloc::vec::Vec<T>> {
+    let mut list = alloc::vec::Vec::new();
+    list.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    Ok(list)
 }
 
 /// One page of memory, counted: it goes back to the allocator with its last handle. Pages that are not RAM (a mapped

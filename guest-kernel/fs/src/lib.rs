@@ -41,4 +41,4 @@ pub use vfs::{
     Attributes, Changes, Context, FileSystem, Inode, Kind, Location, Mount, NewNode, Opening, RenameMode,
     Statfs, Target, VfsFile, location,
 };
-pub use volume::{Limits, Volume};
+pub use volume::{Limits, Volume, set_most};

@@ -1,43 +1,82 @@
 //! Memory has run out: somebody has to go.
 
 use crate::log::{self, Exit};
+use crate::mm::heap;
 use crate::task::process::{self, ExitStatus, Process};
-use crate::task::{current, exit};
+use crate::task::{current, exit, sched};
+use alloc::sync::Arc;
+use ampoule_kbase::PAGE_SIZE;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::SIGKILL;
 
 static KILLS: AtomicU64 = AtomicU64::new(0);
+
+/// Pages of a thread: its kernel stack, and what the heap holds for it.
+const THREAD_PAGES: u64 = 5;
+/// Bytes of the heap for an open descriptor and what it names, an area, a signal that waits: roughly.
+const SMALL_THING: u64 = 256;
+/// Processes that hold as much as the largest, but for this part of it (an eighth), count as equal to it.
+const EQUAL_SHIFT: u32 = 3;
+/// How often others get the CPU so that one of them can end.
+const PATIENCE: usize = 256;
 
 /// How often somebody had to go, for `/proc/vmstat`.
 pub fn kills() -> u64 {
     KILLS.load(Ordering::Relaxed)
 }
 
-fn resident(process: &Process) -> u64 {
+/// Pages that are held because of a process.
+fn holds(process: &Process) -> u64 {
     let memory = process.memory.lock().clone();
-    let (now, _) = memory.lock().resident();
-    now
+    let (pages, areas) = {
+        let space = memory.lock();
+        (space.freeable_pages(), space.areas().count())
+    };
+    let things = areas + process.files().lock().capacity() + process.pending.lock().len();
+    pages
+        + process.threads.lock().len() as u64 * THREAD_PAGES
+        + things as u64 * SMALL_THING / PAGE_SIZE as u64
 }
 
-/// Kills the process with the most memory, so that the current one can go on or is gone itself. The first process is
-/// spared; when it is alone, the VM ends.
-pub fn kill_for_memory() {
-    // One that is already on its way out is given time instead of choosing another.
-    let largest = process::with_all(|all| {
-        let candidates = all.filter(|p| p.pid != 1 && !p.ended());
-        candidates.map(|p| (resident(p), p.clone())).max_by_key(|(pages, _)| *pages)
-    });
-    match largest {
-        Some((pages, victim)) => {
-            if victim.exiting.lock().is_none() {
-                KILLS.fetch_add(1, Ordering::Relaxed);
-                let name = victim.program.lock().name.clone();
-                let name = alloc::string::String::from_utf8_lossy(&name);
-                crate::log!("out of memory: killed process {} ({name}) with {} KiB", victim.pid, pages * 4);
-                exit::kill_process(&victim, ExitStatus::Signal(SIGKILL as u8));
+/// Who has to go: the youngest of the largest, since that loses the least. One that is already on its way out is given time
+/// instead of choosing another. The first process is spared.
+fn choose() -> Option<(u64, Arc<Process>)> {
+    process::with_all(|all| {
+        let mut largest = 0;
+        for process in all.clone().filter(|process| process.pid != 1 && !process.ended()) {
+            if process.exiting.lock().is_some() {
+                return Some((0, process.clone()));
             }
+            largest = largest.max(holds(process));
+        }
+        let least = largest - (largest >> EQUAL_SHIFT);
+        let candidates = all.filter(|process| process.pid != 1 && !process.ended());
+        let candidates = candidates.map(|process| (holds(process), process));
+        let candidates = candidates.filter(|(pages, _)| *pages >= least);
+        candidates
+            .max_by_key(|(_, process)| (process.started_ns, process.pid))
+            .map(|(pages, process)| (pages, process.clone()))
+    })
+}
+
+fn kill(pages: u64, victim: &Arc<Process>) {
+    if victim.exiting.lock().is_none() {
+        KILLS.fetch_add(1, Ordering::Relaxed);
+        let name = victim.program.lock().name.clone();
+        let name = alloc::string::String::from_utf8_lossy(&name);
+        crate::log!("out of memory: killed process {} ({name}) with {} KiB", victim.pid, pages * 4);
+        exit::kill_process(victim, ExitStatus::Signal(SIGKILL as u8));
+    }
+}
+
+/// A page of a program could not be had. Kills, so that the current process can go on or is gone itself; when nobody but
+/// the first process is left, the VM ends.
+pub fn kill_for_memory() {
+    match choose() {
+        Some((pages, victim)) => {
+            kill(pages, &victim);
             if victim.pid != current().process.pid {
-                crate::task::sched::yield_now();
+                sched::yield_now();
             }
         }
         None => {
@@ -45,4 +84,18 @@ pub fn kill_for_memory() {
             log::exit(Exit::OutOfMemory)
         }
     }
+}
+
+/// The kernel itself needed what was kept for it: kills, and waits until the victim is gone, so that the next system call
+/// finds a reserve again. Called where no lock is held.
+pub fn relieve() {
+    let Some((pages, victim)) = choose() else { return };
+    kill(pages, &victim);
+    for _ in 0..PATIENCE {
+        if victim.ended() || current().killed.load(Ordering::Relaxed) {
+            break;
+        }
+        sched::yield_now();
+    }
+    heap::set_aside();
 }

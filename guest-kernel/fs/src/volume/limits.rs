@@ -1,6 +1,16 @@
 //! How much a volume may hold.
 
 use ampoule_kbase::{Errno, PAGE_SIZE, Result, platform};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// What no volume may have more of: bytes and names.
+static MOST: [AtomicU64; 2] = [const { AtomicU64::new(u64::MAX) }; 2];
+
+/// From now on no volume is made, or made larger, beyond this.
+pub fn set_most(bytes: u64, inodes: u64) {
+    MOST[0].store(bytes, Ordering::Relaxed);
+    MOST[1].store(inodes, Ordering::Relaxed);
+}
 
 /// Sizes of a volume, and the attributes of its root directory, as `mount -o` gives them (`tmpfs(5)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +34,7 @@ impl Limits {
     /// What Linux takes by default: half of the RAM, and one name for each two pages of RAM.
     pub fn half_of_memory() -> Self {
         let (pages, _) = platform().pages();
-        Self { bytes: pages / 2 * PAGE_SIZE as u64, inodes: pages / 2, ..Self::NONE }
+        Self { bytes: pages / 2 * PAGE_SIZE as u64, inodes: pages / 2, ..Self::NONE }.bounded()
     }
 
     /// From the options of `mount(2)`; `EINVAL` for those that do not exist.
@@ -52,7 +62,13 @@ impl Limits {
                 _ => return Err(Errno::EINVAL),
             }
         }
-        Ok(self)
+        Ok(self.bounded())
+    }
+
+    /// Cut to what no volume may have more of.
+    fn bounded(self) -> Self {
+        let [bytes, inodes] = MOST.each_ref().map(|most| most.load(Ordering::Relaxed));
+        Self { bytes: self.bytes.min(bytes), inodes: self.inodes.min(inodes), ..self }
     }
 }
 

@@ -33,7 +33,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use limits::Limits;
+pub use limits::{Limits, set_most};
 pub use memfd::memfd;
 pub use node::Node;
 

@@ -25,7 +25,9 @@ const MOUNTS: [(&str, &str); 4] =
 
 /// Mounts the root: the first image with a writable layer on top, or plain memory where there is no image.
 pub fn mount(map: &MemoryMap, command_line: &CommandLine) {
-    let limits = root_limits(command_line);
+    start_limits(command_line);
+    crate::mm::heap::set_aside();
+    let limits = Limits::half_of_memory();
     let volume = match map.images[..map.image_count].first() {
         Some(region) => {
             Volume::overlay(image(region), limits).unwrap_or_else(|errno| panic!("root image: {errno:?}"))
@@ -53,13 +55,14 @@ pub fn mount(map: &MemoryMap, command_line: &CommandLine) {
     FIRST_CONTEXT.set(Arc::new(Mutex::new(context)));
 }
 
-/// `ampoule.disk=<bytes>` and `ampoule.inodes=<count>` limit what may be written.
-fn root_limits(command_line: &CommandLine) -> Limits {
-    let default = Limits::half_of_memory();
-    Limits {
-        bytes: command_line.number("ampoule.disk").unwrap_or(default.bytes),
-        inodes: command_line.number("ampoule.inodes").unwrap_or(default.inodes),
-        ..default
+/// `ampoule.overlay_bytes=<bytes>` and `ampoule.overlay_inodes=<count>` limit what may be written to each volume,
+/// `ampoule.max_processes=<count>` how many processes and threads there may be beside the first.
+fn start_limits(command_line: &CommandLine) {
+    let bytes = command_line.number("ampoule.overlay_bytes").unwrap_or(u64::MAX);
+    let inodes = command_line.number("ampoule.overlay_inodes").unwrap_or(u64::MAX);
+    ampoule_kfs::set_most(bytes, inodes);
+    if let Some(count) = command_line.number("ampoule.max_processes") {
+        crate::task::clone::set_most(count);
     }
 }
 

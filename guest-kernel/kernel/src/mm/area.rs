@@ -83,6 +83,11 @@ impl Area {
             && self.label == next.label
     }
 
+    /// Whether it counts as data: private, writable, and not the stack.
+    pub fn is_data(&self) -> bool {
+        !self.shared && self.protection.contains(Protection::WRITE) && self.label != "[stack]"
+    }
+
     /// The length in bytes.
     pub fn length(&self) -> u64 {
         self.end - self.start

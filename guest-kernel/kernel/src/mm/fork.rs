@@ -5,7 +5,7 @@
 
 use super::paging::{PageTables, bits};
 use super::{AddressSpace, Area, Backing};
-use ampoule_kbase::{Frame, Result};
+use ampoule_kbase::{Frame, Result, frames};
 use core::mem::ManuallyDrop;
 
 /// Used writable pages up to which a program is small.
@@ -21,6 +21,8 @@ enum Policy {
 impl AddressSpace {
     /// A copy.
     pub fn fork(&mut self) -> Result<Self> {
+        const AREA_SIZE: usize = 2 * size_of::<(u64, Area)>();
+        frames::check_room(self.areas.len() * AREA_SIZE)?;
         let mut child = Self::new()?;
         child.brk_start = self.brk_start;
         child.brk = self.brk;
@@ -53,7 +55,7 @@ impl AddressSpace {
 }
 
 /// Whether an anonymous page was mapped ahead and never used: it is zero, and the child can have its own.
-fn is_untouched(area: &Area, entry: u64) -> bool {
+pub(super) fn is_untouched(area: &Area, entry: u64) -> bool {
     matches!(area.backing, Backing::Anonymous) && entry & (bits::ACCESSED | bits::DIRTY) == 0
 }
 

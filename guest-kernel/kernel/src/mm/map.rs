@@ -75,6 +75,9 @@ impl AddressSpace {
             backing: request.backing,
             label: request.label,
         };
+        if area.is_data() {
+            self.check_data(length)?;
+        }
         self.insert(area.clone());
         self.fill_eagerly(&area, request.populate);
         Ok(start)
@@ -278,6 +281,9 @@ impl AddressSpace {
                 return Ok(start);
             }
             self.check_size(new - old)?;
+            if area.is_data() {
+                self.check_data(new - old)?;
+            }
             let grown_end = start.checked_add(new).ok_or(Errno::ENOMEM)?;
             let free = grown_end <= USER_END && self.overlapping(end, grown_end).next().is_none();
             if free {
@@ -312,13 +318,20 @@ impl AddressSpace {
         self.check_size(new.saturating_sub(area.length()))?;
         let moved = Area { start: to, end: to + new, ..area.clone() };
         let keep = area.length().min(new);
+        // First all that can fail: then no page is lost on the way.
+        let mut count = 0;
+        self.tables.for_each(area.start, area.start + keep, |_, _| count += 1);
         let mut pages: Vec<(u64, u64)> = Vec::new();
+        pages.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
         self.tables.for_each(area.start, area.start + keep, |address, entry| {
             pages.push((address - area.start + to, *entry));
-            *entry = 0;
         });
+        for (address, _) in &pages {
+            self.tables.find_or_make(*address)?;
+        }
         for (address, entry) in pages {
             *self.tables.find_or_make(address)? = entry;
+            *self.tables.find_or_make(address - to + area.start)? = 0;
         }
         for rest in self.take(area.start, area.end) {
             self.release_pages(rest.start, rest.end);

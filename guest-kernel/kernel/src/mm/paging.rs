@@ -50,7 +50,7 @@ impl PageTables {
         if let Some((root, tables)) = pooled {
             return Ok(Self { root, tables });
         }
-        let root = Frame::for_kernel()?;
+        let root = Frame::zeroed()?;
         for slot in KERNEL_SLOTS {
             let address = (slot as u64) << 39;
             // SAFETY: both are whole tables in the direct map; the boot tables are never changed at this level.
@@ -92,7 +92,7 @@ impl PageTables {
             // SAFETY: `table` is a live table of this space, which `&mut self` makes ours.
             unsafe {
                 if *at & bits::PRESENT == 0 {
-                    *at = Frame::for_kernel()?.into_physical() | TABLE_BITS;
+                    *at = Frame::zeroed()?.into_physical() | TABLE_BITS;
                     self.tables += 1;
                 }
                 table = *at & bits::ADDRESS;
@@ -100,6 +100,11 @@ impl PageTables {
         }
         // SAFETY: as above.
         Ok(unsafe { &mut *entry(table, address, 0) })
+    }
+
+    /// Pages that the tables take.
+    pub fn pages(&self) -> u64 {
+        self.tables as u64 + 1
     }
 
     /// Calls `each` with every present entry of a range and its address; absent tables are skipped.

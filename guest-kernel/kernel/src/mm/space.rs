@@ -21,7 +21,7 @@ pub struct AddressSpace {
     pub(super) size: u64,
     /// `RLIMIT_AS` in bytes.
     pub size_limit: u64,
-    /// `RLIMIT_DATA` in bytes, for the heap.
+    /// `RLIMIT_DATA` in bytes.
     pub data_limit: u64,
     /// Addresses that `/proc/PID/stat`, `cmdline` and `environ` need.
     pub layout: Layout,
@@ -72,6 +72,27 @@ impl AddressSpace {
     /// Resident pages: now and at most so far.
     pub fn resident(&self) -> (u64, u64) {
         (self.resident, self.peak_resident.max(self.resident))
+    }
+
+    /// Pages that the program has used: what was only mapped ahead does not count.
+    pub fn used_pages(&self) -> u64 {
+        self.count_pages(|_| true)
+    }
+
+    /// Pages of RAM that its end would free, page tables included; those it shares with others too.
+    pub fn freeable_pages(&self) -> u64 {
+        let ram = self.count_pages(|entry| ampoule_kbase::frames::is_ram(entry & bits::ADDRESS));
+        ram + self.tables.pages()
+    }
+
+    fn count_pages(&self, counts: impl Fn(u64) -> bool) -> u64 {
+        let mut count = 0;
+        for area in self.areas.values() {
+            self.tables.for_each(area.start, area.end, |_, entry| {
+                count += u64::from(!super::fork::is_untouched(area, *entry) && counts(*entry));
+            });
+        }
+        count
     }
 
     /// Bytes mapped.
@@ -154,6 +175,18 @@ impl AddressSpace {
         if crate::task::active_root() == self.root() {
             // SAFETY: it is in use already.
             unsafe { crate::arch::cpu::load_page_table(self.root()) };
+        }
+    }
+
+    /// Whether `bytes` more of private memory that can be written may be mapped (`RLIMIT_DATA`); the stack does not count.
+    pub(super) fn check_data(&self, bytes: u64) -> Result<()> {
+        if self.data_limit == u64::MAX {
+            return Ok(());
+        }
+        let used: u64 = self.areas.values().filter(|area| area.is_data()).map(Area::length).sum();
+        match used.checked_add(bytes) {
+            Some(sum) if sum <= self.data_limit => Ok(()),
+            _ => Err(Errno::ENOMEM),
         }
     }
 

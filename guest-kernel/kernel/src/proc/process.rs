@@ -31,7 +31,7 @@ pub fn text(process: &Process, tid: u32, name: &str) -> Result<Vec<u8>> {
             peek(process, layout)
         }
         "auxv" => process.program.lock().auxiliary.clone(),
-        "maps" => maps(process),
+        "maps" => maps(process)?,
         "limits" => limits_text(process).into_bytes(),
         "oom_score" | "oom_score_adj" | "oom_adj" | "loginuid" => b"0\n".to_vec(),
         "wchan" => b"0".to_vec(),
@@ -80,7 +80,7 @@ fn stat(process: &Process, tid: u32) -> String {
     let memory = process.memory.lock().clone();
     let (size, (resident, _), layout) = {
         let space = memory.lock();
-        (space.size(), space.resident(), space.layout)
+        (space.size(), (space.used_pages(), 0), space.layout)
     };
     let cpu = process.cpu_ns.load(Ordering::Relaxed) / TICK;
     let children = process.children_usage.lock().cpu_ns / TICK;
@@ -109,7 +109,7 @@ fn status(process: &Process, tid: u32) -> String {
     let memory = process.memory.lock().clone();
     let (size, (resident, peak)) = {
         let space = memory.lock();
-        (space.size() / 1024, space.resident())
+        (space.size() / 1024, (space.used_pages(), space.resident().1))
     };
     let (letter, word) = state(process, tid);
     let c = process.credentials.lock().clone();
@@ -118,6 +118,7 @@ fn status(process: &Process, tid: u32) -> String {
         let signals = thread.signals.lock();
         (signals.pending.set(), signals.mask)
     });
+    let seccomp = thread_of(process, tid).map(|thread| thread.seccomp.lock().clone()).unwrap_or_default();
     let (ignored, caught) = process.actions.lock().lock().sets();
     let mut text = format!(
         "Name:\t{}\nUmask:\t{:04o}\nState:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0\nPid:\t{tid}\nPPid:\t{}\nTracerPid:\t0\n\
@@ -143,7 +144,7 @@ fn status(process: &Process, tid: u32) -> String {
         "VmPeak:\t{size:8} kB\nVmSize:\t{size:8} kB\nVmHWM:\t{:8} kB\nVmRSS:\t{:8} kB\nThreads:\t{}\nSigQ:\t0/8192\n\
          SigPnd:\t{own_pending:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{mask:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n\
          CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\nNoNewPrivs:\t{}\n\
-         Seccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\n",
+         Seccomp:\t{}\nSeccomp_filters:\t{}\nCpus_allowed:\t1\nCpus_allowed_list:\t0\n",
         peak * 4,
         resident * 4,
         process.threads.lock().len(),
@@ -154,6 +155,8 @@ fn status(process: &Process, tid: u32) -> String {
         c.bounding,
         c.ambient,
         u8::from(process.no_new_privileges.load(Ordering::Relaxed)),
+        seccomp.mode(),
+        seccomp.filters(),
     );
     text
 }
@@ -161,7 +164,7 @@ fn status(process: &Process, tid: u32) -> String {
 fn statm(process: &Process) -> String {
     let memory = process.memory.lock().clone();
     let space = memory.lock();
-    format!("{} {} 0 0 0 0 0\n", space.size() / PAGE, space.resident().0)
+    format!("{} {} 0 0 0 0 0\n", space.size() / PAGE, space.used_pages())
 }
 
 fn peek(process: &Process, (start, end): (u64, u64)) -> Vec<u8> {
@@ -173,14 +176,16 @@ fn peek(process: &Process, (start, end): (u64, u64)) -> Vec<u8> {
     bytes
 }
 
-fn maps(process: &Process) -> Vec<u8> {
+fn maps(process: &Process) -> Result<Vec<u8>> {
     let memory = process.memory.lock().clone();
     let space = memory.lock();
     let mut text = Vec::new();
     for area in space.areas() {
-        text.extend_from_slice(map_line(area).as_bytes());
+        let line = map_line(area);
+        text.try_reserve(line.len()).map_err(|_| Errno::ENOMEM)?;
+        text.extend_from_slice(line.as_bytes());
     }
-    text
+    Ok(text)
 }
 
 fn map_line(area: &Area) -> String {

@@ -56,6 +56,14 @@ impl SignalInfo {
         Self { trap, forced: true, ..Self::new(signo, code, [address, 0, 0, 0]) }
     }
 
+    /// A filter of system calls refused one (`SYS_SECCOMP`).
+    pub fn system_call(data: u16, address: u64, number: u32, architecture: u32) -> Self {
+        const SYS_SECCOMP: i32 = 1;
+        let fields = [address, pack(number, architecture), 0, 0];
+        let info = Self::new(linux_raw_sys::general::SIGSYS, SYS_SECCOMP, fields);
+        Self { errno: data.into(), forced: true, ..info }
+    }
+
     /// News of a child. CPU time in nanoseconds.
     pub fn child(signo: u32, code: i32, pid: u32, uid: u32, status: i32, cpu_ns: u64) -> Self {
         Self::new(signo, code, [pack(pid, uid), pack(status as u32, 0), cpu_ns / 10_000_000, 0])

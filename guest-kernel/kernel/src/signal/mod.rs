@@ -19,7 +19,7 @@ pub const COUNT: u32 = 64;
 /// From here on signals queue instead of merging.
 pub const FIRST_REALTIME: u32 = 32;
 /// Queued signals of a process or thread, at most.
-const QUEUE_LIMIT: usize = 1024;
+pub const QUEUE_LIMIT: usize = 1024;
 
 /// A set of signals: bit n - 1 is signal n, as in `sigset_t`.
 pub type SignalSet = u64;
@@ -44,6 +44,11 @@ impl Pending {
     /// The set.
     pub fn set(&self) -> SignalSet {
         self.set
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
     }
 
     /// Adds a signal; standard ones merge with one that is pending already. False: the queue is full.

@@ -54,7 +54,7 @@ fn close_range(args: &Args) -> Result<u64> {
     }
     let process = &current().process;
     if flags & UNSHARE != 0 {
-        let own = process.files().lock().clone();
+        let own = process.files().lock().copy()?;
         let shared = core::mem::replace(&mut *process.files.lock(), Arc::new(ampoule_kbase::Mutex::new(own)));
         drop(shared);
     }
@@ -67,8 +67,13 @@ fn close_range(args: &Args) -> Result<u64> {
         }
         return Ok(0);
     }
-    let removed = files.lock().retain(|fd, _| !inside(fd));
-    removed.iter().for_each(|descriptor| descriptor_closed(&descriptor.open));
+    let end = files.lock().capacity() as u64;
+    for fd in u64::from(first)..end.min(u64::from(last) + 1) {
+        let removed = files.lock().remove(fd as i32);
+        if let Ok(descriptor) = removed {
+            descriptor_closed(&descriptor.open);
+        }
+    }
     Ok(0)
 }
 

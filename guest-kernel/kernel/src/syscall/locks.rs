@@ -3,7 +3,7 @@
 use super::handle::usable;
 use super::{Args, Call, call};
 use crate::mm::user;
-use crate::task::files::FileTable;
+use crate::task::files::{Descriptor, FileTable};
 use crate::task::{current, sched};
 use alloc::collections::BTreeMap;
 use ampoule_kbase::{Errno, Mutex, OpenFile, Result};
@@ -178,12 +178,24 @@ pub fn descriptor_closed(open: &OpenFile) {
 
 /// The record locks of a process end with it.
 pub fn process_ended(pid: u32, files: &Mutex<FileTable>) {
+    release_all(pid, files, |_| true);
+}
+
+/// The same for what `execve` closes.
+pub fn closed_on_exec(pid: u32, files: &Mutex<FileTable>) {
+    release_all(pid, files, |descriptor| descriptor.close_on_exec);
+}
+
+fn release_all(pid: u32, files: &Mutex<FileTable>, closes: impl Fn(&Descriptor) -> bool) {
     if !IN_USE.load(Ordering::Relaxed) {
         return;
     }
-    let opened: alloc::vec::Vec<_> = {
-        let table = files.lock();
-        table.numbers().into_iter().filter_map(|fd| Some(table.get(fd).ok()?.open.clone())).collect()
-    };
-    opened.iter().for_each(|open| locks::release_records(open, Owner::Process(pid.into())));
+    let end = i32::try_from(files.lock().capacity()).unwrap_or(i32::MAX);
+    for fd in 0..end {
+        let open =
+            files.lock().get(fd).ok().filter(|descriptor| closes(descriptor)).map(|found| found.open.clone());
+        if let Some(open) = open {
+            locks::release_records(&open, Owner::Process(pid.into()));
+        }
+    }
 }

@@ -136,10 +136,10 @@ fn sys_prctl(args: &Args) -> Result<u64> {
         }
         prctl::PR_SET_DUMPABLE if second <= 1 => process.dumpable.store(second == 1, Ordering::Relaxed),
         prctl::PR_GET_DUMPABLE => return Ok(u64::from(process.dumpable.load(Ordering::Relaxed))),
-        prctl::PR_SET_NO_NEW_PRIVS if second == 1 && third == 0 => {
+        prctl::PR_SET_NO_NEW_PRIVS if second == 1 && args[2..5] == [0; 3] => {
             process.no_new_privileges.store(true, Ordering::Relaxed);
         }
-        prctl::PR_GET_NO_NEW_PRIVS => {
+        prctl::PR_GET_NO_NEW_PRIVS if args[1..5] == [0; 4] => {
             return Ok(u64::from(process.no_new_privileges.load(Ordering::Relaxed)));
         }
         prctl::PR_SET_KEEPCAPS if second <= 1 => process.credentials.lock().keep_capabilities = second == 1,
@@ -153,7 +153,9 @@ fn sys_prctl(args: &Args) -> Result<u64> {
             credentials.bounding &= !(1 << second);
         }
         prctl::PR_CAP_AMBIENT => return ambient(second, third),
-        prctl::PR_GET_SECUREBITS | prctl::PR_GET_TIMERSLACK | prctl::PR_GET_SECCOMP => return Ok(0),
+        prctl::PR_GET_SECUREBITS | prctl::PR_GET_TIMERSLACK => return Ok(0),
+        prctl::PR_GET_SECCOMP => return Ok(this.seccomp.lock().mode().into()),
+        prctl::PR_SET_SECCOMP => return super::seccomp::set_mode(second, third),
         prctl::PR_SET_TIMERSLACK | prctl::PR_SET_VMA | prctl::PR_SET_THP_DISABLE => {}
         prctl::PR_GET_TID_ADDRESS => user::write(second, this.clear_child_tid.load(Ordering::Relaxed))?,
         _ => return Err(Errno::EINVAL),

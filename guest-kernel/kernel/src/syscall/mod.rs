@@ -24,6 +24,7 @@ pub mod path;
 mod poll;
 mod process;
 mod scheduling;
+pub mod seccomp;
 mod select;
 mod signals;
 mod socket;
@@ -116,6 +117,7 @@ const FAMILIES: &[&[Call]] = &[
     memory::CALLS,
     process::CALLS,
     scheduling::CALLS,
+    seccomp::CALLS,
     signals::CALLS,
     time::CALLS,
     users::CALLS,
@@ -151,6 +153,15 @@ pub fn unknown_calls() -> u64 {
 
 /// Carries out the call that the registers ask for.
 pub fn dispatch(frame: &mut TrapFrame) {
+    if crate::mm::heap::take_alarm() {
+        crate::oom::relieve();
+        if current().killed.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+    if !seccomp::admits(frame) {
+        return;
+    }
     let number = frame.rax;
     let call = usize::try_from(number).ok().and_then(|number| TABLE.get(number)).and_then(Option::as_ref);
     let traced = trace::begin(call, frame);

@@ -8,7 +8,7 @@ use crate::task::current;
 use crate::task::files::FileTable;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Events, OpenFile, Result};
+use ampoule_kbase::{Errno, Events, OpenFile, Result, frames};
 use linux_raw_sys::general as linux;
 
 /// The calls of this family.
@@ -19,6 +19,8 @@ pub const CALLS: &[Call] =
 type PollFd = u64;
 /// This many are kept without an allocation.
 const FEW: usize = 8;
+/// Bytes that each of many costs while they are waited for: roughly.
+const ROOM: usize = 128;
 
 fn descriptor(entry: PollFd) -> i32 {
     entry as u32 as i32
@@ -50,10 +52,13 @@ fn run(address: u64, count: u64, patience: Patience) -> Result<u64> {
         return Err(Errno::EINVAL);
     }
     let count = count as usize;
-    let (mut few, mut many) = ([[0; 8]; FEW], Vec::new());
+    let mut few = [[0; 8]; FEW];
+    let mut many;
     let raw = match few.get_mut(..count) {
         Some(few) => few,
         None => {
+            frames::check_room(count * ROOM)?;
+            many = frames::list_of(count)?;
             many.resize(count, [0; 8]);
             &mut many[..]
         }
@@ -71,10 +76,11 @@ fn wait(raw: &mut [[u8; 8]], patience: Patience) -> Result<usize> {
     if ready > 0 {
         return Ok(ready);
     }
-    let opened: Vec<Option<Arc<OpenFile>>> = {
+    let mut opened: Vec<Option<Arc<OpenFile>>> = frames::list_of(raw.len())?;
+    {
         let table = files.lock();
-        raw.iter().map(|entry| usable(&table, descriptor(u64::from_ne_bytes(*entry)))).collect()
-    };
+        opened.extend(raw.iter().map(|entry| usable(&table, descriptor(u64::from_ne_bytes(*entry)))));
+    }
     drop(files);
     let queues = || opened.iter().flatten().filter_map(|open| open.file.wait_queue()).collect();
     waiting::wait(patience, queues, || {

@@ -10,7 +10,7 @@ use crate::task::wait::{self, ChildKind, Event, Selection};
 use crate::task::{clone, current, exit};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Result};
+use ampoule_kbase::{Errno, Result, frames};
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general as linux;
 
@@ -148,6 +148,8 @@ fn string_array(mut address: u64, total: &mut usize) -> Result<Vec<Vec<u8>>> {
             other => other,
         })?;
         *total = total.checked_sub(text.len() + 9).ok_or(Errno::E2BIG)?;
+        frames::check_room(text.len())?;
+        list.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         list.push(text);
         address += 8;
     }
@@ -393,7 +395,7 @@ fn unshare(args: &Args) -> Result<u64> {
     }
     let process = &current().process;
     if args[0] & u64::from(linux::CLONE_FILES) != 0 {
-        let copy = process.files().lock().clone();
+        let copy = process.files().lock().copy()?;
         *process.files.lock() = Arc::new(ampoule_kbase::Mutex::new(copy));
     }
     if args[0] & u64::from(linux::CLONE_FS) != 0 {

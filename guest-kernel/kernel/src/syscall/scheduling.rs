@@ -217,6 +217,7 @@ fn change(process: &Arc<Process>, resource: usize, soft: u64, hard: u64) -> Resu
     drop(limits);
     let memory = process.memory.lock().clone();
     match resource {
+        resource::CPU => crate::task::cpu_limit::changed(process),
         resource::AS => memory.lock().size_limit = soft,
         resource::DATA => memory.lock().data_limit = soft,
         _ => {}

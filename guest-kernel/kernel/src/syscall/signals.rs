@@ -293,10 +293,17 @@ fn read_info(signo: u32, address: u64, own: bool) -> Result<SignalInfo> {
     if (info.code >= 0 || info.code == -6) && !own { Err(Errno::EPERM) } else { Ok(info) }
 }
 
+/// Whether a signal that queues finds room where so many wait.
+fn check_queue(signo: u32, waiting: usize) -> Result<()> {
+    let full = waiting >= crate::signal::QUEUE_LIMIT && signo >= crate::signal::FIRST_REALTIME;
+    if full { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
 fn sigqueueinfo(args: &Args) -> Result<u64> {
     let signo = optional_number(args[1])?;
     let target = process::find(args[0] as u32).ok_or(Errno::ESRCH)?;
     let info = read_info(signo, args[2], target.pid == current().process.pid)?;
+    check_queue(signo, target.pending.lock().len())?;
     send_to_all(&[target], signo, &info)
 }
 
@@ -304,5 +311,6 @@ fn tgsigqueueinfo(args: &Args) -> Result<u64> {
     let signo = optional_number(args[2])?;
     let thread = thread_of(Some(args[0]), args[1])?;
     let info = read_info(signo, args[3], thread.process.pid == current().process.pid)?;
+    check_queue(signo, thread.signals.lock().pending.len())?;
     send_to_one(&thread, signo, info)
 }

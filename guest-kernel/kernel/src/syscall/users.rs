@@ -4,7 +4,7 @@ use super::{Args, Call, call};
 use crate::mm::user;
 use crate::task::credentials::{ALL_CAPABILITIES, Credentials, capability};
 use crate::task::{current, process};
-use ampoule_kbase::{Errno, Result};
+use ampoule_kbase::{Errno, Result, frames};
 use linux_raw_sys::general as linux;
 
 /// The calls of this family.
@@ -169,8 +169,11 @@ fn setgroups(args: &Args) -> Result<u64> {
     if args[0] > MAX_GROUPS {
         return Err(Errno::EINVAL);
     }
-    let groups: Result<_> = (0..args[0]).map(|i| user::read::<u32>(args[1] + i * 4)).collect();
-    current().process.credentials.lock().groups = groups?;
+    let mut groups = frames::list_of(args[0] as usize)?;
+    for i in 0..args[0] {
+        groups.push(user::read::<u32>(args[1].wrapping_add(i * 4))?);
+    }
+    current().process.credentials.lock().groups = groups;
     Ok(0)
 }
 

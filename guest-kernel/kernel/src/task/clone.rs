@@ -1,9 +1,11 @@
 //! `clone(2)` and its relatives `fork`, `vfork` and `clone3`.
 
+use super::credentials::{Credentials, capability};
+use super::limits::{Limits, resource};
 use super::process::{self, JobEvent, Process, Program, Usage};
 use super::sched;
 use super::thread::Thread;
-use super::{credentials::Credentials, current};
+use super::{cpu_limit, current};
 use crate::arch::context::{self, ExtendedState};
 use crate::arch::trap::TrapFrame;
 use crate::mm::{AddressSpace, USER_END, user};
@@ -16,7 +18,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 
 /// The most threads and processes at a time, however much memory there is.
-const MAX_THREADS: usize = 8192;
+const MAX_THREADS: u64 = 8192;
 /// Memory for each of them: as on Linux, there may be as many as take an eighth of it with 16 KiB each.
 const PAGES_PER_THREAD: u64 = 32;
 
@@ -68,18 +70,37 @@ impl Request {
     }
 }
 
-fn max_threads() -> usize {
+/// What the command line allows (`ampoule.max_processes`), the first process included.
+static MOST: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// From now on there are at most `count` processes and threads beside the first process.
+pub fn set_most(count: u64) {
+    MOST.store(count.saturating_add(1), Ordering::Relaxed);
+}
+
+/// Whether there may be one more process or thread.
+fn check_count(this: &Thread) -> Result<()> {
     let (total, _) = frames::usage();
-    usize::try_from(total / PAGES_PER_THREAD).unwrap_or(MAX_THREADS).min(MAX_THREADS)
+    let most = (total / PAGES_PER_THREAD).min(MAX_THREADS).min(MOST.load(Ordering::Relaxed));
+    if process::task_count() as u64 >= most {
+        return Err(Errno::EAGAIN);
+    }
+    let limit = this.process.limits.lock().soft(resource::NPROC);
+    let (uid, free) = {
+        let own = this.process.credentials.lock();
+        (own.uid, own.uid == 0 || own.has(capability::SYS_RESOURCE) || own.has(capability::SYS_ADMIN))
+    };
+    if !free && process::task_count_of(uid) as u64 >= limit {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(())
 }
 
 /// Makes a thread or a process, as the flags say; returns its id.
 pub fn clone(frame: &TrapFrame, request: &Request) -> Result<u32> {
     request.check()?;
     let this = current();
-    if process::thread_count() >= max_threads() {
-        return Err(Errno::EAGAIN);
-    }
+    check_count(this)?;
     if frames::is_low() {
         return Err(Errno::ENOMEM);
     }
@@ -145,7 +166,10 @@ fn new_thread(
     unsafe { context::save_extended(&mut *state) };
     let shares_stack = !request.has(linux::CLONE_VM) || request.has(linux::CLONE_VFORK);
     let signals = this.signals.lock().for_new_thread(shares_stack);
-    Thread::new(tid, process.clone(), &child_frame, Some(&state), (fs, context::gs_base()), signals)
+    let bases = (fs, context::gs_base());
+    let thread = Thread::new(tid, process.clone(), &child_frame, Some(&state), bases, signals)?;
+    *thread.seccomp.lock() = this.seccomp.lock().clone();
+    Ok(thread)
 }
 
 fn new_process(pid: u32, this: &Thread, request: &Request) -> Result<Arc<Process>> {
@@ -159,7 +183,7 @@ fn new_process(pid: u32, this: &Thread, request: &Request) -> Result<Arc<Process
     };
     let files = parent.files();
     let files =
-        if request.has(linux::CLONE_FILES) { files } else { Arc::new(Mutex::new(files.lock().clone())) };
+        if request.has(linux::CLONE_FILES) { files } else { Arc::new(Mutex::new(files.lock().copy()?)) };
     let fs = parent.fs.lock().clone();
     let fs = if request.has(linux::CLONE_FS) { fs } else { Arc::new(Mutex::new(fs.lock().clone())) };
     let actions = parent.actions.lock().clone();
@@ -172,6 +196,7 @@ fn new_process(pid: u32, this: &Thread, request: &Request) -> Result<Arc<Process
         }
         Arc::new(Mutex::new(copy))
     };
+    let limits = *parent.limits.lock();
     let real_parent =
         if request.has(linux::CLONE_PARENT) { parent.parent.lock().clone() } else { Arc::downgrade(parent) };
     Ok(Arc::new(Process {
@@ -185,7 +210,8 @@ fn new_process(pid: u32, this: &Thread, request: &Request) -> Result<Arc<Process
         fs: Mutex::new(fs),
         actions: Mutex::new(actions),
         credentials: Mutex::new(parent.credentials.lock().clone()),
-        limits: Mutex::new(*parent.limits.lock()),
+        limits: Mutex::new(limits),
+        cpu_alarm_ns: AtomicU64::new(cpu_limit::alarm(&limits)),
         program: Mutex::new(parent.program.lock().clone()),
         no_new_privileges: AtomicBool::new(parent.no_new_privileges.load(Ordering::Relaxed)),
         ..Process::empty(pid)
@@ -211,7 +237,7 @@ impl Process {
             pending: Mutex::new(Pending::default()),
             signal_queue: Arc::new(WaitQueue::new()),
             credentials: Mutex::new(Credentials::root()),
-            limits: Mutex::new(super::limits::Limits::new()),
+            limits: Mutex::new(Limits::new()),
             program: Mutex::new(Program::default()),
             exit_status: Mutex::new(None),
             exiting: Mutex::new(None),
@@ -226,6 +252,7 @@ impl Process {
             no_new_privileges: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
             cpu_ns: AtomicU64::new(0),
+            cpu_alarm_ns: AtomicU64::new(u64::MAX),
             faults: AtomicU64::new(0),
             final_peak_pages: AtomicU64::new(0),
             children_usage: Mutex::new(Usage::default()),

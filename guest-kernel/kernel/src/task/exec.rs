@@ -2,6 +2,7 @@
 
 use super::credentials::Credentials;
 use super::elf::{Executable, Loaded, read_at};
+use super::files::FileTable;
 use super::limits::resource;
 use super::process::{Process, Program};
 use super::{current, sched};
@@ -11,7 +12,7 @@ use crate::mm::{AddressSpace, Backing, MapRequest, PAGE, Placement, Protection, 
 use crate::signal::AlternateStack;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Frame, Mutex, OpenFile, Result, platform};
+use ampoule_kbase::{Errno, Frame, Mutex, OpenFile, Result, frames, platform};
 use ampoule_kfs::vfs::WritersDenied;
 use core::sync::atomic::Ordering;
 
@@ -46,6 +47,8 @@ pub fn execute(frame: &mut TrapFrame, request: Request) -> Result<()> {
     let this = current();
     let image = Image::build_for(&this.process, request)?;
     end_other_threads()?;
+    let mut files = this.process.files().lock().copy()?;
+    files.close_on_exec();
     if this.tid() != this.process.pid {
         this.handle().become_first();
     }
@@ -53,7 +56,7 @@ pub fn execute(frame: &mut TrapFrame, request: Request) -> Result<()> {
     let old = core::mem::replace(&mut *process.memory.lock(), Arc::new(Mutex::new(image.space)));
     sched::use_space(this.memory());
     drop(old);
-    become_program(process, image.program, image.set_ids);
+    become_program(process, image.program, files, image.set_ids);
     process.vfork_done.store(true, Ordering::Relaxed);
     process.released.wake(sched::ANY);
     let mut signals = this.signals.lock();
@@ -102,7 +105,12 @@ fn end_other_threads() -> Result<()> {
     }
 }
 
-fn become_program(process: &Arc<Process>, program: Program, set_ids: (Option<u32>, Option<u32>)) {
+fn become_program(
+    process: &Arc<Process>,
+    program: Program,
+    files: FileTable,
+    set_ids: (Option<u32>, Option<u32>),
+) {
     *process.program.lock() = program;
     process.has_executed.store(true, Ordering::Relaxed);
     let actions = process.actions.lock().clone();
@@ -110,10 +118,8 @@ fn become_program(process: &Arc<Process>, program: Program, set_ids: (Option<u32
     let mut own = actions.lock().clone();
     own.executed();
     *process.actions.lock() = Arc::new(Mutex::new(own));
-    let mut own_files = process.files().lock().clone();
-    let closed = own_files.retain(|_, descriptor| !descriptor.close_on_exec);
-    let old = core::mem::replace(&mut *process.files.lock(), Arc::new(Mutex::new(own_files)));
-    drop(closed);
+    let old = core::mem::replace(&mut *process.files.lock(), Arc::new(Mutex::new(files)));
+    crate::syscall::locks::closed_on_exec(process.pid, &old);
     drop(old);
     let mut credentials = process.credentials.lock();
     let (uid, gid) = set_ids;
@@ -248,6 +254,10 @@ fn map_stack(space: &mut AddressSpace, size: u64, executable: bool) -> Result<()
     Ok(())
 }
 
+/// Words on the initial stack beside those of arguments and environment: the auxiliary vector and the ends of lists. Also more
+/// than the bytes of the strings that the kernel adds.
+const MOST_WORDS: usize = 64;
+
 /// The initial stack (System V ABI, 3.4.1): from the top the strings, then the auxiliary vector, environment and arguments.
 struct Stack<'a> {
     request: &'a Request,
@@ -287,7 +297,11 @@ impl Stack<'_> {
     /// Writes it into `space`; returns the stack pointer and the auxiliary vector's bytes.
     fn write(&self, space: &mut AddressSpace) -> Result<(u64, Vec<u8>)> {
         // The bytes are gathered from the top down to the lowest string, then the words below them.
-        let mut strings: Vec<u8> = Vec::new();
+        let given = || self.request.argv.iter().chain(&self.request.envp);
+        let length = given().map(|text| text.len() + 1).sum::<usize>();
+        let words = given().count() + MOST_WORDS;
+        frames::check_room(3 * length + 6 * words * size_of::<u64>())?;
+        let mut strings: Vec<u8> = frames::list_of(length + self.name.len() + MOST_WORDS)?;
         let mut add = |text: &[u8]| {
             let at = strings.len() as u64;
             strings.extend_from_slice(text);
@@ -297,17 +311,16 @@ impl Stack<'_> {
         platform().random(&mut random);
         let random_at = add(&random);
         let platform_at = add(b"x86_64\0");
-        let mut add_all = |list: &[Vec<u8>]| -> Vec<u64> {
-            list.iter()
-                .map(|text| {
-                    let at = add(text);
-                    add(b"\0");
-                    at
-                })
-                .collect()
+        let mut add_all = |list: &[Vec<u8>]| -> Result<Vec<u64>> {
+            let mut places = frames::list_of(list.len())?;
+            for text in list {
+                places.push(add(text));
+                add(b"\0");
+            }
+            Ok(places)
         };
-        let arguments = add_all(&self.request.argv);
-        let environment = add_all(&self.request.envp);
+        let arguments = add_all(&self.request.argv)?;
+        let environment = add_all(&self.request.envp)?;
         let name_at = add(self.name);
         add(b"\0");
         if strings.len() > MAX_ARGUMENTS {
@@ -316,14 +329,16 @@ impl Stack<'_> {
         let strings_at = (USER_END - 8 - strings.len() as u64) & !15;
         let vector =
             self.auxiliary(space, strings_at + random_at, strings_at + platform_at, strings_at + name_at)?;
-        let mut words: Vec<u64> = alloc::vec![arguments.len() as u64];
+        let mut words: Vec<u64> = frames::list_of(words)?;
+        words.push(arguments.len() as u64);
         words.extend(arguments.iter().map(|at| strings_at + at));
         words.push(0);
         words.extend(environment.iter().map(|at| strings_at + at));
         words.push(0);
         words.extend(vector.iter().flatten());
         let stack_pointer = (strings_at - words.len() as u64 * 8) & !15;
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = frames::list_of((USER_END - stack_pointer) as usize)?;
+        bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
         bytes.resize((strings_at - stack_pointer) as usize, 0);
         bytes.extend_from_slice(&strings);
         install_bytes(space, stack_pointer, &bytes)?;

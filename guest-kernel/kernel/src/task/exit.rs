@@ -87,7 +87,7 @@ fn end_process(process: &Arc<Process>) {
     close_files(process);
     hand_over_children(process);
     leave_session(process);
-    *process.exit_status.lock() = Some(status);
+    process.set_ended(status);
     process.vfork_done.store(true, Ordering::Relaxed);
     process.released.wake(sched::ANY);
     tell_parent(process, status);

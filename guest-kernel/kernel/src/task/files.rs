@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, OpenFile, Result};
+use ampoule_kbase::{Errno, OpenFile, Result, frames};
 
 /// One descriptor.
 #[derive(Clone)]
@@ -14,12 +14,19 @@ pub struct Descriptor {
 }
 
 /// Descriptors by number.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct FileTable {
     slots: Vec<Option<Descriptor>>,
 }
 
 impl FileTable {
+    /// A copy of it.
+    pub fn copy(&self) -> Result<Self> {
+        let mut slots = frames::list_of(self.slots.len())?;
+        slots.extend(self.slots.iter().cloned());
+        Ok(Self { slots })
+    }
+
     /// What a descriptor names.
     #[inline]
     pub fn get(&self, fd: i32) -> Result<&Descriptor> {
@@ -43,7 +50,7 @@ impl FileTable {
         if free as u64 >= limit {
             return Err(Errno::EMFILE);
         }
-        self.put(free, Descriptor { open, close_on_exec });
+        self.put(free, Descriptor { open, close_on_exec })?;
         Ok(free as i32)
     }
 
@@ -58,14 +65,15 @@ impl FileTable {
         if index as u64 >= limit {
             return Err(Errno::EBADF);
         }
-        Ok(self.put(index, descriptor))
+        self.put(index, descriptor)
     }
 
-    fn put(&mut self, index: usize, descriptor: Descriptor) -> Option<Descriptor> {
-        if index >= self.slots.len() {
+    fn put(&mut self, index: usize, descriptor: Descriptor) -> Result<Option<Descriptor>> {
+        if let Some(missing) = (index + 1).checked_sub(self.slots.len()) {
+            self.slots.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
             self.slots.resize_with(index + 1, || None);
         }
-        self.slots[index].replace(descriptor)
+        Ok(self.slots[index].replace(descriptor))
     }
 
     /// Takes a descriptor out.
@@ -74,15 +82,14 @@ impl FileTable {
         slot.take().ok_or(Errno::EBADF)
     }
 
-    /// Takes out all that `keep` refuses.
-    pub fn retain(&mut self, mut keep: impl FnMut(i32, &Descriptor) -> bool) -> Vec<Descriptor> {
-        let mut removed = Vec::new();
-        for (i, slot) in self.slots.iter_mut().enumerate() {
-            if slot.as_ref().is_some_and(|descriptor| !keep(i as i32, descriptor)) {
-                removed.extend(slot.take());
+    /// Closes all that are not for the next program. The table must not be anybody's yet: what goes with a descriptor may
+    /// look at others.
+    pub fn close_on_exec(&mut self) {
+        for slot in &mut self.slots {
+            if slot.as_ref().is_some_and(|descriptor| descriptor.close_on_exec) {
+                *slot = None;
             }
         }
-        removed
     }
 
     /// The numbers in use.

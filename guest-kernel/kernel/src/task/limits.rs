@@ -7,6 +7,7 @@ pub const INFINITY: u64 = u64::MAX;
 
 /// Indices of the limits that the kernel itself looks at.
 pub mod resource {
+    pub const CPU: usize = 0;
     pub const FSIZE: usize = 1;
     pub const DATA: usize = 2;
     pub const STACK: usize = 3;

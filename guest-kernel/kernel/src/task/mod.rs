@@ -5,6 +5,7 @@
 //! [`sched::schedule`], which is called where it blocks and on the way back to its program.
 
 pub mod clone;
+pub mod cpu_limit;
 pub mod credentials;
 mod elf;
 pub mod exec;
@@ -14,6 +15,7 @@ pub mod futex;
 pub mod limits;
 pub mod process;
 pub mod sched;
+pub mod seccomp;
 pub mod thread;
 pub mod wait;
 

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use ampoule_kbase::{Mutex, Once, OpenFile, WaitQueue};
 use ampoule_kfs::Context;
 use ampoule_kfs::vfs::WritersDenied;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Ids run up to this one, then start again (`kernel.pid_max`).
 pub const PID_MAX: u32 = 32768;
@@ -142,6 +142,8 @@ pub struct Process {
     pub dumpable: AtomicBool,
     /// CPU time of all threads, in nanoseconds.
     pub cpu_ns: AtomicU64,
+    /// The CPU time at which a limit of it has to be looked at; `u64::MAX`: never.
+    pub cpu_alarm_ns: AtomicU64,
     /// Page faults.
     pub faults: AtomicU64,
     /// The largest resident set at the end, in pages.
@@ -159,6 +161,8 @@ static THREADS: Mutex<BTreeMap<u32, Weak<Thread>>> = Mutex::new(BTreeMap::new())
 static NEXT_ID: Mutex<u32> = Mutex::new(1);
 static NO_MEMORY: Once<Arc<Mutex<AddressSpace>>> = Once::new();
 static FORKS: AtomicU64 = AtomicU64::new(0);
+/// Processes that have ended and were not waited for.
+static ZOMBIES: AtomicUsize = AtomicUsize::new(0);
 
 /// The space of processes that have ended: nothing is mapped in it.
 pub fn no_memory() -> Option<Arc<Mutex<AddressSpace>>> {
@@ -197,7 +201,9 @@ pub fn register(process: Arc<Process>) {
 /// Takes a process out of the table, after it was waited for.
 pub fn unregister(pid: u32) {
     let removed = PROCESSES.lock().remove(&pid);
-    drop(removed);
+    if removed.is_some_and(|process| process.ended()) {
+        ZOMBIES.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Enters a thread into the table.
@@ -251,7 +257,27 @@ pub fn thread_count() -> usize {
     THREADS.lock().len()
 }
 
+/// Threads, and processes that have ended but were not waited for.
+pub fn task_count() -> usize {
+    thread_count() + ZOMBIES.load(Ordering::Relaxed)
+}
+
+/// The same of one user.
+pub fn task_count_of(uid: u32) -> usize {
+    with_all(|all| {
+        let own = all.filter(|process| process.credentials.lock().uid == uid);
+        own.map(|process| process.threads.lock().len().max(1)).sum()
+    })
+}
+
 impl Process {
+    /// Notes how it ended.
+    pub fn set_ended(&self, status: ExitStatus) {
+        if self.exit_status.lock().replace(status).is_none() {
+            ZOMBIES.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The parent's id, 0 for the first process.
     pub fn parent_pid(&self) -> u32 {
         self.parent.lock().upgrade().map_or(0, |parent| parent.pid)

@@ -1,5 +1,6 @@
 //! The scheduler: a round-robin run queue, time slices while several threads want the CPU, and sleeping.
 
+use super::cpu_limit;
 use super::thread::{State, Thread};
 use crate::arch::trap::TrapFrame;
 use crate::arch::{context, cpu};
@@ -113,7 +114,9 @@ fn activate(next: &Arc<Thread>) {
     let (fs, gs) = next.bases();
     context::set_fs_base(fs);
     context::set_gs_base(gs);
-    RUN_SINCE.store(clock::monotonic_ns(), Ordering::Relaxed);
+    let now = clock::monotonic_ns();
+    RUN_SINCE.store(now, Ordering::Relaxed);
+    cpu_limit::begin(&next.process, now);
 }
 
 /// Switches to an address space, unless it is in use.
@@ -198,15 +201,18 @@ pub fn yield_now() {
 
 /// Called when a time slice may be over.
 pub fn tick(now: u64) {
+    if now >= cpu_limit::due() {
+        RESCHEDULE.store(true, Ordering::Relaxed);
+    }
     if now >= SLICE_END.load(Ordering::Relaxed) {
         SLICE_END.store(u64::MAX, Ordering::Relaxed);
         RESCHEDULE.store(true, Ordering::Relaxed);
     }
 }
 
-/// The end of the time slice, for the timer.
-pub fn slice_end() -> u64 {
-    SLICE_END.load(Ordering::Relaxed)
+/// When the running thread has to be interrupted at the latest, for the timer.
+pub fn run_end() -> u64 {
+    SLICE_END.load(Ordering::Relaxed).min(cpu_limit::due())
 }
 
 /// The last stop on the way back to the program: signals, ends, and the turn of others.
@@ -222,6 +228,9 @@ pub fn before_user(frame: &mut TrapFrame) {
         }
         if RESCHEDULE.load(Ordering::Relaxed) {
             RESCHEDULE.store(false, Ordering::Relaxed);
+            if clock::monotonic_ns() >= cpu_limit::due() {
+                cpu_limit::check(&this.process);
+            }
             yield_now();
             continue;
         }

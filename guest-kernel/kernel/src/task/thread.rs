@@ -1,6 +1,7 @@
 //! A thread of a program: its kernel stack, its place in the scheduler, its own signal state.
 
 use super::Process;
+use super::seccomp::Seccomp;
 use crate::arch::context::{self, ExtendedState, XSAVE_ROOM};
 use crate::arch::trap::{self, TrapFrame};
 use crate::mm::AddressSpace;
@@ -42,6 +43,8 @@ pub struct Thread {
     pub process: Arc<Process>,
     /// Signal mask, pending signals, alternate stack.
     pub signals: Mutex<ThreadSignals>,
+    /// Which system calls it may make.
+    pub seccomp: Mutex<Seccomp>,
     /// Quick check: a signal may have to be delivered, or the thread has to end.
     pub attention: AtomicBool,
     /// The thread has to end: set by `exit_group` or a fatal signal in another thread.
@@ -78,7 +81,7 @@ impl Thread {
         bases: (u64, u64),
         signals: ThreadSignals,
     ) -> Result<Arc<Self>> {
-        let block = frames::allocate_block(STACK_ORDER, false)?;
+        let block = frames::allocate_block_for_program(STACK_ORDER)?;
         let bottom = frames::direct(block) as u64;
         let top = bottom + STACK_SIZE as u64 - XSAVE_ROOM as u64;
         // SAFETY: the block was just allocated, is aligned to its size, and all three places lie in it.
@@ -97,6 +100,7 @@ impl Thread {
             tid: AtomicU32::new(tid),
             process,
             signals: Mutex::new(signals),
+            seccomp: Mutex::default(),
             attention: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             clear_child_tid: AtomicU64::new(0),

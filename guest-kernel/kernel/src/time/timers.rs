@@ -83,7 +83,7 @@ pub fn arm_for_idle() {
     arm_hardware(EARLIEST.load(Ordering::Relaxed));
 }
 
-/// Before a program runs: the next timer, or the end of its time slice.
+/// Before a program runs: the next timer, the end of its time slice, or of its CPU time.
 pub fn arm_for_run() {
-    arm_hardware(EARLIEST.load(Ordering::Relaxed).min(sched::slice_end()));
+    arm_hardware(EARLIEST.load(Ordering::Relaxed).min(sched::run_end()));
 }
