@@ -96,6 +96,13 @@ static void process(void) {
     IS(cpu < 1000 && node < 1000);
     SHOW(sched_getscheduler(0));
     SHOW(sched_yield());
+    SHOW(setpriority(PRIO_PROCESS, 0, 15));
+    SHOW(getpriority(PRIO_PROCESS, 0));
+    SHOW(nice(3));
+    IN_CHILD("nicer", SHOW(getpriority(PRIO_PROCESS, 0)); SHOW(setpriority(PRIO_PROCESS, 0, 100)); SHOW(nice(0)));
+    SHOW(getpriority(PRIO_PROCESS, 0));
+    SHOW(getpriority(9, 0));
+    SHOW(setpriority(PRIO_PROCESS, 999999, 0));
     SHOW(uname((void *)8));
     SHOW(syscall(SYS_personality, 0xffffffff));
     SHOW(syscall(500));

@@ -55,11 +55,14 @@ pub fn mount(map: &MemoryMap, command_line: &CommandLine) {
     FIRST_CONTEXT.set(Arc::new(Mutex::new(context)));
 }
 
-/// `ampoule.overlay_bytes=<bytes>` and `ampoule.overlay_inodes=<count>` limit what may be written to each volume,
+/// `ampoule.overlay_bytes=<bytes>` and `ampoule.overlay_inodes=<count>` (for short `ampoule.disk`, `ampoule.inodes`) limit what
+/// may be written to each volume,
 /// `ampoule.max_processes=<count>` how many processes and threads there may be beside the first.
 fn start_limits(command_line: &CommandLine) {
-    let bytes = command_line.number("ampoule.overlay_bytes").unwrap_or(u64::MAX);
-    let inodes = command_line.number("ampoule.overlay_inodes").unwrap_or(u64::MAX);
+    let number =
+        |name, short| command_line.number(name).or_else(|| command_line.number(short)).unwrap_or(u64::MAX);
+    let bytes = number("ampoule.overlay_bytes", "ampoule.disk");
+    let inodes = number("ampoule.overlay_inodes", "ampoule.inodes");
     ampoule_kfs::set_most(bytes, inodes);
     if let Some(count) = command_line.number("ampoule.max_processes") {
         crate::task::clone::set_most(count);

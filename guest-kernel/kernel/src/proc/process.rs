@@ -84,14 +84,16 @@ fn stat(process: &Process, tid: u32) -> String {
     };
     let cpu = process.cpu_ns.load(Ordering::Relaxed) / TICK;
     let children = process.children_usage.lock().cpu_ns / TICK;
+    let nice = process.nice.load(Ordering::Relaxed);
     let (tty, foreground) = (0, -1);
     format!(
-        "{tid} ({}) {} {} {} {} {tty} {foreground} 0 0 0 0 0 {cpu} 0 {children} 0 20 0 {} 0 {} {size} {resident} {} {:#} {:#} {:#} 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 {} {} {} {} 0\n",
+        "{tid} ({}) {} {} {} {} {tty} {foreground} 0 0 0 0 0 {cpu} 0 {children} 0 {} {nice} {} 0 {} {size} {resident} {} {:#} {:#} {:#} 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 {} {} {} {} 0\n",
         name(process),
         state(process, tid).0,
         process.parent_pid(),
         process.pgid.load(Ordering::Relaxed),
         process.sid.load(Ordering::Relaxed),
+        20 + nice,
         process.threads.lock().len(),
         process.started_ns / TICK,
         u64::MAX,

@@ -20,6 +20,7 @@ mod message;
 mod misc;
 mod mount;
 mod names;
+mod nice;
 pub mod path;
 mod poll;
 mod process;
@@ -117,6 +118,7 @@ const FAMILIES: &[&[Call]] = &[
     memory::CALLS,
     process::CALLS,
     scheduling::CALLS,
+    nice::CALLS,
     seccomp::CALLS,
     signals::CALLS,
     time::CALLS,

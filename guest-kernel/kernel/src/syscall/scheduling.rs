@@ -23,8 +23,6 @@ pub const CALLS: &[Call] = &[
     call(linux::__NR_sched_get_priority_max, "sched_get_priority_max", "i", |args| priority(args[0], 99)),
     call(linux::__NR_sched_get_priority_min, "sched_get_priority_min", "i", |args| priority(args[0], 1)),
     call(linux::__NR_sched_rr_get_interval, "sched_rr_get_interval", "ix", rr_interval),
-    call(linux::__NR_getpriority, "getpriority", "ii", |_| Ok(20)),
-    call(linux::__NR_setpriority, "setpriority", "iii", |_| Ok(0)),
     call(linux::__NR_ioprio_get, "ioprio_get", "ii", |_| Ok(0)),
     call(linux::__NR_ioprio_set, "ioprio_set", "iii", |_| Ok(0)),
     call(linux::__NR_futex, "futex", "xiuxxu", sys_futex),

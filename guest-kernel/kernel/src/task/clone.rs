@@ -14,7 +14,7 @@ use crate::time::{clock, interval::ProcessTimers};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use ampoule_kbase::{Errno, Mutex, Result, WaitQueue, frames};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 
 /// The most threads and processes at a time, however much memory there is.
@@ -212,6 +212,7 @@ fn new_process(pid: u32, this: &Thread, request: &Request) -> Result<Arc<Process
         credentials: Mutex::new(parent.credentials.lock().clone()),
         limits: Mutex::new(limits),
         cpu_alarm_ns: AtomicU64::new(cpu_limit::alarm(&limits)),
+        nice: AtomicI32::new(parent.nice.load(Ordering::Relaxed)),
         program: Mutex::new(parent.program.lock().clone()),
         no_new_privileges: AtomicBool::new(parent.no_new_privileges.load(Ordering::Relaxed)),
         ..Process::empty(pid)
@@ -251,6 +252,7 @@ impl Process {
             subreaper: AtomicBool::new(false),
             no_new_privileges: AtomicBool::new(false),
             dumpable: AtomicBool::new(true),
+            nice: AtomicI32::new(0),
             cpu_ns: AtomicU64::new(0),
             cpu_alarm_ns: AtomicU64::new(u64::MAX),
             faults: AtomicU64::new(0),

@@ -15,6 +15,7 @@ pub mod resource {
     pub const NOFILE: usize = 7;
     pub const AS: usize = 9;
     pub const SIGPENDING: usize = 11;
+    pub const NICE: usize = 13;
 }
 
 /// The names in `/proc/PID/limits`, with their units.

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use ampoule_kbase::{Mutex, Once, OpenFile, WaitQueue};
 use ampoule_kfs::Context;
 use ampoule_kfs::vfs::WritersDenied;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Ids run up to this one, then start again (`kernel.pid_max`).
 pub const PID_MAX: u32 = 32768;
@@ -140,6 +140,8 @@ pub struct Process {
     pub no_new_privileges: AtomicBool,
     /// `PR_SET_DUMPABLE`.
     pub dumpable: AtomicBool,
+    /// The nice value: -20 to 19.
+    pub nice: AtomicI32,
     /// CPU time of all threads, in nanoseconds.
     pub cpu_ns: AtomicU64,
     /// The CPU time at which a limit of it has to be looked at; `u64::MAX`: never.
