@@ -1,7 +1,6 @@
 //! Files that a sandbox is made of: kernel, images, the VMM itself.
 
-use crate::error::Error;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create, sendfile};
+use rustix::fs::{SealFlags, fcntl_add_seals, sendfile};
 use rustix::io::Errno;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -47,37 +46,22 @@ impl Artifact {
         self.len == 0
     }
 
-    /// A sealed copy in memory that can be executed.
-    pub(crate) fn to_executable(&self) -> Result<OwnedFd, Error> {
-        self.copy().map_err(|errno| Error::LoadVmm { errno })
-    }
-
-    fn copy(&self) -> rustix::io::Result<OwnedFd> {
-        let memory = create_executable_memfd()?;
+    /// Copies it into a memfd, which is sealed then.
+    pub(crate) fn copy_to(&self, memory: &OwnedFd) -> rustix::io::Result<()> {
         let mut offset = self.offset;
         let end = self.offset.saturating_add(self.len);
         while offset < end {
             let rest = usize::try_from(end - offset).unwrap_or(usize::MAX);
-            if sendfile(&memory, self.file.as_fd(), Some(&mut offset), rest)? == 0 {
+            if sendfile(memory, self.file.as_fd(), Some(&mut offset), rest)? == 0 {
                 return Err(Errno::NODATA);
             }
         }
-        fcntl_add_seals(&memory, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
-        Ok(memory)
+        fcntl_add_seals(memory, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)
     }
 }
 
 impl fmt::Debug for Artifact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({} bytes at {})", self.name, self.len, self.offset)
-    }
-}
-
-fn create_executable_memfd() -> rustix::io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    // Since Linux 6.3 a memfd says whether it may be executed, and some systems insist on being told.
-    match memfd_create("ampoule-vmm", flags | MemfdFlags::EXEC) {
-        Err(Errno::INVAL) => memfd_create("ampoule-vmm", flags),
-        result => result,
     }
 }

@@ -54,11 +54,16 @@ pub enum Error {
 impl Error {
     /// Why a VMM could not be started.
     pub(crate) fn starting(error: ampoule_jail::Error, program: &VmmProgram) -> Self {
-        use ampoule_jail::Error::Execute;
+        use ampoule_jail::Error::{Caller, Execute};
         match (error, program) {
             (Execute(Errno::ACCESS), VmmProgram::Memory(_)) => Self::MemfdNoexec,
             (Execute(Errno::NOENT), _) => Self::VmmNotStatic,
             (Execute(errno), _) => Self::Spawn { errno },
+            // What we do meanwhile fails with an error of ours.
+            (Caller(error), _) => match error.downcast() {
+                Ok(own) => *own,
+                Err(other) => Self::Jail(Caller(other)),
+            },
             (error, _) => Self::Jail(error),
         }
     }

@@ -56,8 +56,8 @@ impl Process {
             own_status: true,
             limits: spec.limits,
         };
-        let child =
-            ampoule_jail::spawn(&command, isolation).map_err(|error| Error::starting(error, program))?;
+        let child = ampoule_jail::spawn(&command, isolation, &mut |_| Ok(file.complete()?))
+            .map_err(|error| Error::starting(error, program))?;
         let jail = Jail { layers: child.layers, missing: child.missing };
         Ok(Self { pid: child.pid, pidfd: child.pidfd, jail, gone: None })
     }

@@ -33,16 +33,16 @@ pub struct Child {
     pub missing: Vec<Missing>,
 }
 
-/// What the caller does with a process before it does anything: putting it into a control group, say.
+/// What the caller does with a process before it executes its program, or meanwhile: it gets on with its layers.
 pub type Caller<'a> = &'a mut dyn FnMut(Pid) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// Starts a process that nothing is done with before it executes its program. See [`spawn_with`].
-pub fn spawn(command: &Command<'_>, isolation: Isolation) -> Result<Child, Error> {
+/// Starts a process behind the layers that are asked for. See [`spawn_with`].
+pub fn spawn(command: &Command<'_>, isolation: Isolation, caller: Caller<'_>) -> Result<Child, Error> {
     let layers = match isolation {
         Isolation::None => Layers::NONE,
         Isolation::BestEffort | Isolation::Strict => Layers::ALL,
     };
-    spawn_with(command, layers, isolation == Isolation::Strict, &mut |_| Ok(()))
+    spawn_with(command, layers, isolation == Isolation::Strict, caller)
 }
 
 /// Starts a process behind these layers, or, unless all are `required`, those of them that the host has.

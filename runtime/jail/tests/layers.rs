@@ -148,7 +148,7 @@ fn descriptors_may_change_places() {
     let mut command = command(&program, script, said.as_fd());
     command.descriptors = files.iter().rev().map(AsFd::as_fd).collect();
     command.own_status = true;
-    let child = spawn(&command, Isolation::BestEffort).unwrap();
+    let child = spawn(&command, Isolation::BestEffort, &mut |_| Ok(())).unwrap();
     drop(said);
     let said = common::read_all(stderr);
     common::wait(&child.pidfd);
@@ -221,7 +221,7 @@ fn control_groups_are_joined_first() {
     assert_eq!(seen, "0");
     let closed = File::open("/dev/null").unwrap();
     joining.groups = vec![closed.as_fd()];
-    assert!(matches!(spawn(&joining, Isolation::Strict), Err(Error::Join(_))));
+    assert!(matches!(spawn(&joining, Isolation::Strict, &mut |_| Ok(())), Err(Error::Join(_))));
 }
 
 #[test]
@@ -243,11 +243,16 @@ fn what_cannot_be_executed_is_told() {
     let execute = |program| {
         let mut command = command(&text, "", nothing());
         command.program = program;
-        spawn(&command, Isolation::BestEffort).unwrap_err()
+        spawn(&command, Isolation::BestEffort, &mut |_| Ok(())).unwrap_err()
     };
     assert!(matches!(execute(Program::File(text.as_fd())), Error::Execute(_)));
     let closed = command(&text, "", nothing());
-    assert!(spawn(&closed, Isolation::Strict).unwrap_err().to_string().starts_with("cannot execute"));
+    assert!(
+        spawn(&closed, Isolation::Strict, &mut |_| Ok(()))
+            .unwrap_err()
+            .to_string()
+            .starts_with("cannot execute")
+    );
 }
 
 #[test]
@@ -304,7 +309,7 @@ fn arguments_are_passed_and_the_environment_is_empty() {
     command.arguments = ["busybox", "sh", "-c", "echo $0,$1 >&2; export -p >&2", "a b", "c"]
         .map(|word| CString::new(word).unwrap())
         .into();
-    let child = spawn(&command, Isolation::Strict).unwrap();
+    let child = spawn(&command, Isolation::Strict, &mut |_| Ok(())).unwrap();
     drop(said);
     let said = common::read_all(stderr);
     common::wait(&child.pidfd);
