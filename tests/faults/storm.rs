@@ -89,6 +89,11 @@ fn child_of(parent: Pid) -> Option<Pid> {
 fn is_told(victim: Victim, ended: &Ended) -> bool {
     match victim {
         Victim::CommandLine => ended.code() == 128 + 9,
-        Victim::Vmm => ended.code() == 125 && ended.err().contains("the VMM process was killed by signal 9"),
+        Victim::Vmm => {
+            let whether = |sentence| ended.err().contains(sentence);
+            ended.code() == 125
+                && (whether("the VMM process was killed by signal 9")
+                    || whether("the new process was killed before it could execute the program"))
+        }
     }
 }

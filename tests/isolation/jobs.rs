@@ -13,7 +13,9 @@ fn script(timeout: &str, script: &str) -> Ended {
 
 #[test]
 fn processes_memory_disk_and_files_without_end() {
-    script("2s", "exec 2>/dev/null; f() { f | f & f; }; f").failed(124, &["the time was up after 2 s"]);
+    // The job's own shell forks once, before there is a bomb: one whose fork is refused would end with an error.
+    let bomb = "exec 2>/dev/null; f() { f | f & f; }; f & while :; do :; done";
+    script("2s", bomb).failed(124, &["the time was up after 2 s"]);
     let hog = "exec awk 'BEGIN { while (1) a[i++] = i \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\" }'";
     script("60s", hog).failed(137, &["the guest ran out of memory (64 MiB; see --memory)"]);
     let fill = "dd if=/dev/zero of=/tmp/x bs=1M 2>/dev/null; i=0; \
