@@ -5,6 +5,7 @@
 //! - [`many`], [`exhaustion`]: many sandboxes, and guests that take all they can get.
 //! - [`hostile`]: guest kernels and jobs that break the guest. [`terminal`]: `ampoule shell`.
 //! - [`jail`]: what the VMM is locked up in.
+//! - [`quotas`]: every limit, and policies.
 //! - [`kernels`]: stock Linux kernels. [`host`]: hosts without KVM, `doctor`, images.
 
 mod ends;
@@ -16,6 +17,7 @@ mod kernels;
 mod leftovers;
 mod many;
 mod options;
+mod quotas;
 mod signals;
 mod streams;
 mod terminal;

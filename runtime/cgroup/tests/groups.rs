@@ -62,7 +62,8 @@ fn a_group_is_there_while_it_is_needed_and_not_after() {
     assert!(!paths.is_empty() && paths.iter().all(|path| path.is_dir()), "{paths:?}");
     assert_eq!(cgroup.joins().count(), paths.len());
     let mut shell = joined(&cgroup, "read x");
-    assert_eq!(cgroup.sweep(), 0, "a live maker's group is not swept");
+    cgroup.sweep();
+    assert!(paths.iter().all(|path| path.is_dir()), "a live maker's group was swept");
     shell.stdin.take().unwrap().write_all(b"go\n").unwrap();
     shell.wait().unwrap();
     assert!(cgroup.usage().peak_memory.is_some_and(|bytes| bytes > 0));

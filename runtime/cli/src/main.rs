@@ -4,6 +4,7 @@
 //! - [`run`]: `run` and `shell`, on top of `ampoule-engine`.
 //! - [`image`]: the images and their local store, on top of `ampoule-rootfs`.
 //! - [`kernel`]: stock Linux kernels and their local store, on top of `ampoule-kernels`.
+//! - [`policy`]: policies, on top of `ampoule-policies`.
 //! - [`doctor`]: what this machine can do.
 //! - [`embedded`]: the kernel, VMM and images that are built into this program.
 
@@ -12,6 +13,7 @@ mod doctor;
 mod embedded;
 mod image;
 mod kernel;
+mod policy;
 mod run;
 mod version;
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(*args, run::Kind::Command, start),
         Command::Shell(args) => run::run(*args, run::Kind::Shell, start),
         Command::Doctor(args) => printing(|| Ok(doctor::doctor(args.json))),
+        Command::Policy(command) => printing(|| policy::policy(command)),
         Command::Image(command) => printing(|| image::image(command).map(|()| ExitCode::SUCCESS)),
         Command::Kernel(command) => printing(|| kernel::kernel(command).map(|()| ExitCode::SUCCESS)),
         Command::Completions { shell } => printing(|| {

@@ -2,9 +2,11 @@
 
 use crate::artifact::Artifact;
 use crate::program::VmmProgram;
-use ampoule_jail::{FIRST_DESCRIPTOR, Isolation, Limits};
-use ampoule_policies::{Deadlines, Mib};
+use crate::quota;
+use ampoule_jail::{FIRST_DESCRIPTOR, Isolation};
+use ampoule_policies::{Deadlines, Limits, Mib};
 use ampoule_vmm_api::{FileSlice, Guest, VmConfig, VsockPort};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 /// Everything that is needed to launch a sandbox.
@@ -32,6 +34,8 @@ pub struct SandboxConfig<'a> {
     pub deadlines: Deadlines,
     /// How much of the jail there has to be.
     pub isolation: Isolation,
+    /// What the sandbox may use.
+    pub limits: Limits,
 }
 
 /// What is done with the guest kernel's log as it comes.
@@ -58,7 +62,7 @@ pub(crate) struct VmmSpec<'a> {
     pub(crate) config: VmConfig,
     /// Its descriptors here.
     pub(crate) descriptors: Vec<BorrowedFd<'a>>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ampoule_jail::Limits,
 }
 
 impl SandboxConfig<'_> {
@@ -69,13 +73,14 @@ impl SandboxConfig<'_> {
         config.images = vec![given.slice(&self.root), given.slice(&self.agent)];
         config.guest = self.guest;
         config.initrd = self.initrd.iter().map(|part| given.slice(part)).collect();
-        config.cmdline.clone_from(&self.cmdline);
+        config.cmdline = quota::kernel_words(&self.cmdline, &self.limits);
         config.console_fd = ends.console.map(|console| given.give(console));
         config.status_fd = Some(given.give(ends.status));
         config.lifeline_fd = Some(given.give(ends.lifeline));
         config.kvm_fd = Some(given.give(ends.kvm));
         let control = VsockPort { port: ampoule_protocol::CONTROL_PORT, fd: given.give(ends.control) };
         config.vsock.ports = vec![control];
+        config.vsock.bytes_per_second = self.limits.vsock_rate.and_then(NonZeroU64::new);
         config.own_status_fd = Some(given.next());
         let images = [&self.kernel, &self.root, &self.agent].map(Artifact::len);
         VmmSpec { config, descriptors: given.0, limits: limits(self.memory, &images) }
@@ -120,10 +125,10 @@ const OWN_ADDRESS_SPACE: u64 = 512 << 20;
 const IMAGE_ALIGN: u64 = 2 << 20;
 
 /// What a VMM with this much guest RAM and these files may use.
-fn limits(memory: Mib, files: &[u64]) -> Limits {
+fn limits(memory: Mib, files: &[u64]) -> ampoule_jail::Limits {
     let memory = u64::from(memory.get()) << 20;
     let files = files.iter().fold(0_u64, |sum, &len| sum.saturating_add(len.saturating_add(2 * IMAGE_ALIGN)));
-    Limits {
+    ampoule_jail::Limits {
         address_space: memory.saturating_add(files).saturating_add(OWN_ADDRESS_SPACE),
         // Guest RAM is a file in memory.
         file_size: memory,

@@ -21,6 +21,23 @@ pub enum End {
         /// How long the job was given.
         after: Duration,
     },
+    /// Its processor time was used up.
+    #[error("the sandbox used up its processor time of {} (--cpu-time)", seconds(*.limit))]
+    CpuTime {
+        /// What it was given.
+        limit: Duration,
+    },
+    /// The VMM needed more memory than its control group has.
+    #[error(
+        "the sandbox needed more memory of the host than its {} (guest RAM of {memory}, its page tables, and \
+         limits.vmm_memory_mib)", ampoule_policies::Bytes(*.limit)
+    )]
+    HostMemory {
+        /// What it was given, in bytes.
+        limit: u64,
+        /// The guest's RAM.
+        memory: Mib,
+    },
     /// The user ended it.
     #[error("interrupted by signal {signo}")]
     Interrupted {
@@ -121,6 +138,8 @@ impl End {
         match self {
             Self::Stopped => "stopped",
             Self::TimedOut { .. } => "timed_out",
+            Self::CpuTime { .. } => "cpu_time_exceeded",
+            Self::HostMemory { .. } => "host_memory_exceeded",
             Self::Interrupted { .. } => "interrupted",
             Self::BootTimedOut { .. } => "boot_timed_out",
             Self::AgentSilent { .. } => "agent_silent",

@@ -46,6 +46,17 @@ pub enum Error {
         /// What the system says.
         errno: Errno,
     },
+    /// The host does not give what a limit needs.
+    #[error("the limit {limit} cannot be enforced on this host: {why}; `ampoule doctor` says more")]
+    NoControlGroup {
+        /// The limit, as in a policy.
+        limit: &'static str,
+        /// Why not.
+        why: ampoule_cgroup::Absent,
+    },
+    /// The sandbox's control group cannot be made.
+    #[error(transparent)]
+    ControlGroup(#[from] ampoule_cgroup::Error),
     /// A value that the protocol cannot carry.
     #[error(transparent)]
     Protocol(#[from] ampoule_protocol::Error),

@@ -3,7 +3,7 @@
 use crate::end::End;
 use crate::error::Error;
 use crate::hostfile::HostFileError;
-use ampoule_policies::Mib;
+use ampoule_policies::{Bytes, Mib};
 use ampoule_protocol::{CBytes, Exited, FileFailed, StartFailed, StartStep, Status};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
@@ -14,6 +14,11 @@ use std::time::Duration;
 pub const OWN_FAILURE: u8 = 125;
 /// The exit code when the time was up, as timeout(1) has it.
 pub const TIMED_OUT: u8 = 124;
+
+/// The exit code when the processor time was used up, as shells have it of a command that SIGXCPU ended.
+pub const CPU_TIME: u8 = 128 + Signal::SIGXCPU as u8;
+/// The exit code when there was too much output, as shells have it of a command that SIGXFSZ ended.
+pub const OUTPUT_LIMIT: u8 = 128 + Signal::SIGXFSZ as u8;
 
 /// The exit code of a command that SIGKILL ended, as shells have it.
 const KILLED: u8 = 128 + Signal::SIGKILL as u8;
@@ -40,6 +45,11 @@ pub enum Outcome {
     TimedOut {
         /// How long it was given.
         after: Duration,
+    },
+    /// The command wrote more output than it may; the sandbox was ended.
+    OutputLimit {
+        /// How much it may write, in bytes.
+        limit: u64,
     },
     /// A second signal ended the sandbox.
     Interrupted {
@@ -113,7 +123,10 @@ impl Outcome {
             Self::NotStarted { failed, .. } => failed.exit_code(),
             Self::TimedOut { .. } => TIMED_OUT,
             Self::Interrupted { signo } => 128 | (signo & 0x7f),
+            Self::OutputLimit { .. } => OUTPUT_LIMIT,
             Self::Sandbox(End::TimedOut { .. }) => TIMED_OUT,
+            Self::Sandbox(End::CpuTime { .. }) => CPU_TIME,
+            Self::Sandbox(End::HostMemory { .. }) => KILLED,
             Self::Sandbox(End::Interrupted { signo }) => 128 | (signo & 0x7f),
             Self::Transfer(_) | Self::OutputLost { .. } | Self::Sandbox(_) | Self::NotLaunched(_) => {
                 OWN_FAILURE
@@ -133,12 +146,14 @@ impl Outcome {
                 _ => "not_started",
             },
             Self::TimedOut { .. } => "timed_out",
+            Self::OutputLimit { .. } => "output_limit_exceeded",
             Self::Interrupted { .. } => "interrupted",
             Self::Transfer(TransferProblem::Read { .. } | TransferProblem::Put { .. }) => "input_failed",
             Self::Transfer(_) => "output_failed",
             Self::OutputLost { .. } => "output_lost",
             Self::Sandbox(end) => end.name(),
             Self::NotLaunched(Error::Kvm(_)) => "kvm_unavailable",
+            Self::NotLaunched(Error::NoControlGroup { .. }) => "limit_unavailable",
             Self::NotLaunched(_) => "not_launched",
         }
     }
@@ -156,6 +171,9 @@ impl Outcome {
             }
             Self::NotStarted { command, failed } => not_started(command, failed),
             Self::TimedOut { after } => End::TimedOut { after: *after }.to_string(),
+            Self::OutputLimit { limit } => {
+                format!("the command wrote more than {} of output (--output-limit)", Bytes(*limit))
+            }
             Self::Interrupted { signo } => format!("interrupted by {}", signal_name(*signo)),
             Self::Transfer(problem) => problem.sentence(),
             Self::OutputLost { stream, errno } => format!("cannot write the command's {stream}: {errno}"),
@@ -256,6 +274,13 @@ mod tests {
             (not_started(StartStep::User, 0, "no user"), 125, "not_started"),
             (Outcome::TimedOut { after: Duration::from_secs(1) }, 124, "timed_out"),
             (Outcome::Sandbox(timed_out()), 124, "timed_out"),
+            (Outcome::OutputLimit { limit: 1024 }, 153, "output_limit_exceeded"),
+            (Outcome::Sandbox(End::CpuTime { limit: Duration::from_secs(1) }), 152, "cpu_time_exceeded"),
+            (
+                Outcome::Sandbox(End::HostMemory { limit: 1 << 20, memory: Mib::MIN }),
+                137,
+                "host_memory_exceeded",
+            ),
             (Outcome::Interrupted { signo: 2 }, 130, "interrupted"),
             (Outcome::Sandbox(End::Interrupted { signo: 15 }), 143, "interrupted"),
             (Outcome::Sandbox(End::AgentGone), 125, "agent_gone"),

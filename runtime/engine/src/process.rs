@@ -62,6 +62,11 @@ impl Process {
         Ok(Self { pid: child.pid, pidfd: child.pidfd, jail, gone: None })
     }
 
+    /// Its process id, for the system's calls.
+    pub(crate) fn id(&self) -> Option<Pid> {
+        Some(self.pid)
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()

@@ -3,6 +3,7 @@
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::os::fd::RawFd;
 
@@ -105,6 +106,9 @@ pub struct VsockConfig {
     /// Ports of the host to which the guest may connect. A connect to any other is refused.
     #[serde(default)]
     pub ports: Vec<VsockPort>,
+    /// Most bytes a second that travel, both directions together, on average.
+    #[serde(default)]
+    pub bytes_per_second: Option<NonZeroU64>,
 }
 
 /// A port of the host to which the guest may connect once.

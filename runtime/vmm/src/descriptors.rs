@@ -4,6 +4,7 @@ use crate::error::Error;
 use ampoule_vmm_api::{FileSlice, ValidVmConfig};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::fcntl_getfd;
+use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// A range of an open file.
@@ -36,6 +37,8 @@ pub struct Descriptors {
     pub vsock_listener: Option<OwnedFd>,
     /// Ports to which the guest may connect.
     pub vsock_ports: Vec<(u32, OwnedFd)>,
+    /// Most bytes a second that travel over vsock.
+    pub vsock_rate: Option<NonZeroU64>,
 }
 
 impl Descriptors {
@@ -60,6 +63,7 @@ impl Descriptors {
             lifeline: config.lifeline_fd.map(|fd| own("lifeline_fd", fd)).transpose()?,
             kvm: config.kvm_fd.map(|fd| borrow("kvm_fd", fd)).transpose()?,
             vsock_listener: config.vsock.listen_fd.map(|fd| own("vsock.listen_fd", fd)).transpose()?,
+            vsock_rate: config.vsock.bytes_per_second,
             vsock_ports: (config.vsock.ports.iter())
                 .map(|port| Ok((port.port, own(&format!("vsock port {}", port.port), port.fd)?)))
                 .collect::<Result<_, Error>>()?,

@@ -67,6 +67,7 @@ impl Devices {
             guest_cid: GUEST_CID,
             ports: std::mem::take(&mut descriptors.vsock_ports),
             listener: descriptors.vsock_listener.take(),
+            bytes_per_second: descriptors.vsock_rate,
         };
         let Some(msi) = interrupts.get(VSOCK).cloned() else { return Err(Error::KvmVersion) };
         let vsock = Vsock::new(args, poller, msi).map_err(Error::host("watch the vsock listener"))?;

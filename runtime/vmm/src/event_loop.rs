@@ -54,6 +54,7 @@ pub fn run(
     loop {
         let timeout = match work {
             Work::More => Some(Duration::ZERO),
+            Work::Later(wait) => Some(console.interval().map_or(wait, |interval| interval.min(wait))),
             Work::Done => console.interval(),
         };
         sources.wait(&mut devices, timeout)?;

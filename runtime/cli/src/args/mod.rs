@@ -2,6 +2,7 @@
 
 mod environment;
 mod kernel;
+mod quotas;
 mod run;
 mod transfer;
 mod units;
@@ -34,6 +35,9 @@ pub enum Command {
     Shell(Box<RunArgs>),
     /// Say whether this machine can run microVMs, and what to mend
     Doctor(DoctorArgs),
+    /// Check and show policies: what a sandbox may use
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Build and manage root images
     #[command(subcommand)]
     Image(ImageCommand),
@@ -63,6 +67,35 @@ pub struct VersionArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ampoule policy`
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Say whether a policy file is valid, and if not, where it is wrong
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a policy with everything that it leaves out
+    Show {
+        /// A built-in policy or a file
+        #[arg(value_name = "NAME|FILE", default_value = "default")]
+        policy: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the built-in policies
+    List {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `ampoule image`

@@ -1,6 +1,7 @@
 //! `ampoule run` and `ampoule shell`.
 
 use super::environment::EnvArg;
+use super::quotas::QuotaArgs;
 use super::transfer::{InputArg, OutputArg};
 use super::units;
 use ampoule_engine::Isolation;
@@ -32,9 +33,11 @@ pub struct RunArgs {
     /// Linux
     #[arg(long, value_name = "auto|ampoule|NAME|FILE", default_value = "auto", hide_default_value = true)]
     pub kernel: OsString,
-    /// Policy: `default` or a file; options given here go before it
+    /// Policy: a built-in one (see `ampoule policy list`) or a file; options given here go before it
     #[arg(long, value_name = "NAME|FILE")]
     pub policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub quotas: QuotaArgs,
     /// RAM of the guest, such as 256M or 1G
     #[arg(short, long, value_name = "SIZE", value_parser = units::memory)]
     pub memory: Option<Mib>,

@@ -9,6 +9,13 @@ const MAX_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 /// Parses an amount of RAM such as `256M`, `1G`, `256MiB` or, as with docker, a number of bytes. Fractions of a MiB
 /// are rounded up.
 pub fn memory(text: &str) -> Result<Mib, String> {
+    Mib::new(size(text)?.div_ceil(1 << 20)).map_err(|range| {
+        format!("{} MiB is out of range: a guest has between {} and {}", range.value, Mib::MIN, Mib::MAX)
+    })
+}
+
+/// Parses a size such as `64M`, `1G` or a number of bytes.
+pub fn size(text: &str) -> Result<u64, String> {
     let (digits, unit) = split_number(text);
     let number: u64 = digits.parse().map_err(|_| "not a size such as 256M or 1G".to_owned())?;
     let shift = match unit.to_ascii_lowercase().as_str() {
@@ -19,10 +26,7 @@ pub fn memory(text: &str) -> Result<Mib, String> {
         "t" | "tb" | "tib" => 40,
         _ => return Err(format!("`{unit}` is no unit of size; use K, M, G or T")),
     };
-    let bytes = number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())?;
-    Mib::new(bytes.div_ceil(1 << 20)).map_err(|range| {
-        format!("{} MiB is out of range: a guest has between {} and {}", range.value, Mib::MIN, Mib::MAX)
-    })
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
 /// Parses a duration such as `10s`, `500ms`, `1.5m` or, as with timeout(1), a number of seconds. `None` is for ever.

@@ -6,6 +6,7 @@
 //! - `report`, `timings`: what `--json` and `--timings` print.
 
 mod base64;
+mod filter;
 pub mod images;
 mod report;
 mod request;

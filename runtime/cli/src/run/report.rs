@@ -4,7 +4,7 @@ use super::base64;
 use super::timings::{Marks, Phase};
 use ampoule_engine::attach::Run;
 use ampoule_engine::stdio::Sink;
-use ampoule_engine::{Jail, OWN_FAILURE, Outcome, Sandbox};
+use ampoule_engine::{HostUsage, Jail, OWN_FAILURE, Outcome, Sandbox};
 use ampoule_jail::Layer;
 use ampoule_protocol::{Hello, Status, Usage};
 use anyhow::{Context, Result};
@@ -24,7 +24,16 @@ struct Report {
     agent: Option<Agent>,
     vmm_peak_rss_kib: Option<u64>,
     isolation: Option<Isolation>,
+    /// What the control group of the sandbox counted.
+    host: Option<Host>,
     timings: Vec<Phase>,
+}
+
+/// What the sandbox took of the host; null where the host does not count it.
+#[derive(Serialize)]
+struct Host {
+    peak_memory_kib: Option<u64>,
+    throttled_us: Option<u64>,
 }
 
 /// Output of the command: as text if it is UTF-8.
@@ -83,6 +92,7 @@ pub fn print(run: Run, sandbox: &Sandbox, marks: &Marks) -> Result<()> {
         agent: run.hello.as_ref().map(agent),
         vmm_peak_rss_kib: sandbox.peak_rss_kib(),
         isolation: Some(isolation(sandbox.jail())),
+        host: Some(host(sandbox.usage())),
         timings: marks.phases(sandbox.timeline()),
         ..early(&run.outcome)
     })
@@ -128,6 +138,13 @@ fn captured(sink: Sink) -> Captured {
         Err(error) => (None, Some(base64::encode(error.as_bytes()))),
     };
     Captured { text, base64, truncated }
+}
+
+fn host(usage: HostUsage) -> Host {
+    Host {
+        peak_memory_kib: usage.peak_memory.map(|bytes| bytes >> 10),
+        throttled_us: usage.throttled.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+    }
 }
 
 fn resources(usage: Usage) -> Resources {

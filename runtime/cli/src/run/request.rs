@@ -1,14 +1,15 @@
 //! The command line resolved: defaults from the policy, files opened, everything checked that can be.
 
 use super::Kind;
-use super::images;
+use super::{filter, images};
 use crate::args::{EnvArg, InputArg, OutputArg, RunArgs, parse_env_file};
 use crate::kernel::choice::{Kernel, LINUX_BOOT};
+use crate::policy as policies;
 use ampoule_engine::attach::{InputFile, JobSpec, OutputFile, Streams, terminal_size};
 use ampoule_engine::stdio::{Sink, Source};
 use ampoule_engine::{Artifact, Console, Guest, HostFile, Isolation, Manner, SandboxConfig, VmmProgram};
-use ampoule_policies::{Deadlines, Mib, Policy};
-use ampoule_protocol::{CBytes, EnvVar, Input, Stdio, TtySize};
+use ampoule_policies::{Deadlines, Environment, Files, Limits, Mib, Overrides};
+use ampoule_protocol::{CBytes, EnvVar, Input, Principal, Stdio, TtySize, User};
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::stdio::{stderr, stdin, stdout};
@@ -18,7 +19,6 @@ use std::io::{Read, Seek};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 /// What `ampoule shell` runs.
 const SHELL: &str = "/bin/sh";
@@ -36,6 +36,7 @@ pub struct Request {
     console: Console,
     deadlines: Deadlines,
     isolation: Isolation,
+    limits: Limits,
     /// The job.
     pub job: JobSpec,
     /// Its streams.
@@ -47,9 +48,10 @@ pub struct Request {
 impl Request {
     /// Resolves the command line.
     pub fn new(args: RunArgs, kind: Kind) -> Result<Self> {
-        let policy = policy(args.policy.as_deref())?;
+        let variables = variables(&args)?;
+        let policy = policies::load(args.policy.as_deref())?.with(&overrides(&args, &variables))?;
         let tty = args.tty || (kind == Kind::Shell && !args.json);
-        let env = environment(args.env, &args.env_file, tty)?;
+        let env = environment(variables, tty, &policy.environment)?;
         let terminal = if tty { terminal()? } else { None };
         let (stdio, source) = stdin_and_stdio(tty, terminal.as_ref())?;
         let guest_log = args.console || args.trace;
@@ -57,11 +59,18 @@ impl Request {
             argv: command(args.command, kind)?,
             env,
             cwd: args.workdir,
-            user: args.user,
+            user: match (args.user, &policy.user) {
+                (Some(user), _) => Some(user),
+                (None, Some(user)) => Some(User::parse(user).context("the policy's user")?),
+                (None, None) => None,
+            },
             stdio,
-            inputs: args.input.into_iter().map(input).collect::<Result<_>>()?,
-            outputs: args.output.into_iter().map(output).collect::<Result<_>>()?,
-            timeout: args.timeout.unwrap_or(policy.deadlines.job),
+            inputs: inputs(&policy.files, args.input)?,
+            outputs: outputs(&policy.files, args.output)?,
+            timeout: policy.deadlines.job,
+            output_total: policy.limits.output,
+            open_files: policy.limits.open_files,
+            filter: filter::compile(&policy.system_calls)?,
             kill_grace: policy.deadlines.kill_grace,
             output_limit: policy.limits.output_file,
             manner: if args.json || args.timings { Manner::Terminate } else { Manner::Kill },
@@ -75,6 +84,11 @@ impl Request {
         let mut deadlines = policy.deadlines;
         let mut cmdline = kernel.words(guest_log);
         if kernel.guest == Guest::Linux {
+            if policy.limits.processes.is_some() {
+                bail!(
+                    "a limit of processes (`limits.processes`, --pids-limit) is not enforced in a Linux guest yet"
+                );
+            }
             deadlines.boot = deadlines.boot.max(LINUX_BOOT);
         }
         if args.trace {
@@ -85,12 +99,13 @@ impl Request {
         }
         Ok(Self {
             root: images::root(args.image.as_deref())?,
-            memory: args.memory.unwrap_or(policy.machine.memory),
+            memory: policy.machine.memory,
             cmdline,
             console: if guest_log { Console::Stream } else { Console::Off },
             isolation: if args.strict { Isolation::Strict } else { args.isolation.into() },
             deadlines,
             kernel,
+            limits: policy.limits,
             job,
             streams: Streams {
                 stdin: source,
@@ -122,18 +137,35 @@ impl Request {
             console: self.console,
             deadlines: self.deadlines,
             isolation: self.isolation,
+            limits: self.limits,
         })
     }
 }
 
-fn policy(name: Option<&Path>) -> Result<Policy> {
-    match name {
-        None => Policy::builtin().map_err(anyhow::Error::from),
-        Some(name) if name == Path::new("default") => Policy::builtin().map_err(anyhow::Error::from),
-        Some(file) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("policy {}", file.display()))?;
-            Policy::parse(&text).with_context(|| format!("policy {}", file.display()))
-        }
+/// What the command line says that a policy may say, too.
+fn overrides(args: &RunArgs, variables: &[EnvArg]) -> Overrides {
+    let pass = variables.iter().filter_map(|arg| match arg {
+        EnvArg::Inherit(name) => Some(name.to_string_lossy().into_owned()),
+        EnvArg::Set(_) => None,
+    });
+    Overrides {
+        memory: args.memory,
+        job: args.timeout,
+        user: args.user.as_ref().map(show_user),
+        pass: pass.collect(),
+        ..args.quotas.overrides()
+    }
+}
+
+/// As it was typed.
+fn show_user(user: &User) -> String {
+    let show = |principal: &Principal| match principal {
+        Principal::Id(id) => id.to_string(),
+        Principal::Name(name) => name.to_string(),
+    };
+    match &user.group {
+        Some(group) => format!("{}:{}", show(&user.user), show(group)),
+        None => show(&user.user),
     }
 }
 
@@ -149,21 +181,56 @@ fn command(words: Vec<std::ffi::OsString>, kind: Kind) -> Result<Vec<CBytes>> {
     }
 }
 
-/// Later ones go before earlier ones, single ones before files.
-fn environment(single: Vec<EnvArg>, files: &[std::path::PathBuf], tty: bool) -> Result<Vec<EnvVar>> {
+/// The variables of the command line: those of files, and then single ones.
+fn variables(args: &RunArgs) -> Result<Vec<EnvArg>> {
+    let mut variables = Vec::new();
+    for file in &args.env_file {
+        let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        variables.extend(parse_env_file(&content).map_err(|why| anyhow!("{}: {why}", file.display()))?);
+    }
+    variables.extend(args.env.iter().cloned());
+    Ok(variables)
+}
+
+/// Later ones go before earlier ones: the policy's first, then those of the command line.
+fn environment(variables: Vec<EnvArg>, tty: bool, policy: &Environment) -> Result<Vec<EnvVar>> {
     let mut args = Vec::new();
-    if tty {
+    if tty && policy.denies(b"TERM").is_none() {
         args.push(EnvArg::Inherit("TERM".into()));
     }
-    for file in files {
-        let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let vars = parse_env_file(&content).map_err(|why| anyhow!("{}: {why}", file.display()))?;
-        args.extend(vars);
+    args.extend(policy.pass.iter().map(|name| EnvArg::Inherit(name.into())));
+    for (name, value) in &policy.set {
+        let var = EnvArg::parse(format!("{name}={value}").as_ref());
+        args.push(var.map_err(|why| anyhow!("the policy's {name}: {why}"))?);
     }
-    args.extend(single);
+    args.extend(variables);
     let resolve =
         |arg: EnvArg| arg.resolve(|name| std::env::var_os(name)).map_err(|why| anyhow!("--env: {why}"));
-    args.into_iter().filter_map(|arg| resolve(arg).transpose()).collect()
+    let vars: Vec<EnvVar> =
+        args.into_iter().filter_map(|arg| resolve(arg).transpose()).collect::<Result<_>>()?;
+    for var in &vars {
+        let name = var.name();
+        if let Some(pattern) = policy.denies(name) {
+            let name = String::from_utf8_lossy(name);
+            bail!("the policy denies the variable {name} (`environment.deny` has {pattern:?})");
+        }
+    }
+    Ok(vars)
+}
+
+/// The policy's, and then those of the command line.
+fn inputs(policy: &Files, args: Vec<InputArg>) -> Result<Vec<InputFile>> {
+    let parse =
+        |text: &String| InputArg::parse(text.as_ref()).map_err(|why| anyhow!("files.input {text}: {why}"));
+    let policys = policy.input.iter().map(parse);
+    policys.chain(args.into_iter().map(Ok)).map(|arg| input(arg?)).collect()
+}
+
+fn outputs(policy: &Files, args: Vec<OutputArg>) -> Result<Vec<OutputFile>> {
+    let parse =
+        |text: &String| OutputArg::parse(text.as_ref()).map_err(|why| anyhow!("files.output {text}: {why}"));
+    let policys = policy.output.iter().map(parse);
+    policys.chain(args.into_iter().map(Ok)).map(|arg| output(arg?)).collect()
 }
 
 fn input(arg: InputArg) -> Result<InputFile> {

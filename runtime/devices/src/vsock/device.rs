@@ -3,14 +3,17 @@
 use super::connection::{Connection, Owed};
 use super::hosts::Hosts;
 use super::key::{Key, Token};
+use super::rate::Bucket;
 use super::{MAX_CONNECTIONS, RX_QUEUE, TX_QUEUE};
 use crate::interrupt::Interrupt;
 use crate::mmio::Activation;
 use crate::poller::{Event, Poller};
 use crate::queue::{QueueError, Virtqueue};
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use vm_memory::GuestMemoryMmap;
 
 /// Most packets of each direction handled before the owner may look at something else.
@@ -28,6 +31,8 @@ pub struct VsockArgs {
     pub ports: Vec<(u32, OwnedFd)>,
     /// A listening, non-blocking Unix stream socket for who wants to reach the guest.
     pub listener: Option<OwnedFd>,
+    /// Most bytes a second, both directions and headers together, on average.
+    pub bytes_per_second: Option<NonZeroU64>,
 }
 
 /// The virtio socket device.
@@ -43,6 +48,7 @@ pub struct Vsock<I> {
     /// Resets for packets that belong to no connection.
     pub(super) resets: VecDeque<super::transmit::Stray>,
     pub(super) accepted: u64,
+    pub(super) rate: Option<Bucket>,
 }
 
 /// The queues, while the driver runs.
@@ -59,6 +65,8 @@ pub enum Work {
     Done,
     /// There is more to do now.
     More,
+    /// There is more to do after this time: as much travelled as may.
+    Later(Duration),
 }
 
 impl<I: Interrupt> Vsock<I> {
@@ -76,6 +84,7 @@ impl<I: Interrupt> Vsock<I> {
             ready: VecDeque::new(),
             resets: VecDeque::new(),
             accepted: 0,
+            rate: args.bytes_per_second.map(|rate| Bucket::new(rate, Instant::now())),
         })
     }
 
@@ -196,13 +205,30 @@ impl<I: Interrupt> Vsock<I> {
         if announcements.contains(&true) {
             self.interrupt.used_buffers();
         }
+        if let Some(wait) = self.over_rate() {
+            return Ok(Work::Later(wait));
+        }
         Ok(if tx == Work::More || rx == Work::More || is_unblocked { Work::More } else { Work::Done })
+    }
+
+    /// How long nothing may travel, if that is so.
+    pub(super) fn over_rate(&mut self) -> Option<Duration> {
+        self.rate.as_mut()?.wait(Instant::now())
+    }
+
+    /// Something has travelled.
+    pub(super) fn charge(&mut self, bytes: usize) {
+        if let Some(rate) = &mut self.rate {
+            rate.charge(bytes);
+        }
     }
 
     /// The guest runs no more: takes what it has sent, and lets go of its memory. What the host has not taken yet is
     /// delivered as the host reads; see [`Vsock::has_backlog`].
     pub fn finish(&mut self) {
         let Some(mut running) = self.running.take() else { return };
+        // What is in the queue is no more than the queue holds.
+        self.rate = None;
         // Nobody fills the queue up any more.
         for _ in 0..=MAX_QUEUE_SIZE / BUDGET.min(super::transmit::MAX_RESETS) {
             self.resets.clear();

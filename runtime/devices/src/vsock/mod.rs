@@ -23,6 +23,7 @@ mod handshake;
 mod hosts;
 mod key;
 mod packet;
+mod rate;
 mod receive;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,9 @@ impl<I: Interrupt> Vsock<I> {
             if self.resets.is_empty() && self.ready.is_empty() {
                 return Ok(Work::Done);
             }
+            if self.over_rate().is_some() {
+                return Ok(Work::Done);
+            }
             let Some(chain) = running.rx.pop()? else {
                 if running.rx.enable_notifications()? {
                     running.rx.disable_notifications()?;
@@ -30,7 +33,10 @@ impl<I: Interrupt> Vsock<I> {
                 return Ok(Work::Done);
             };
             match self.fill(&chain, &running.memory) {
-                Some(written) => running.rx.push(chain.head, written)?,
+                Some(written) => {
+                    self.charge(usize::try_from(written).unwrap_or(MAX_PAYLOAD));
+                    running.rx.push(chain.head, written)?;
+                }
                 None => running.rx.unpop(),
             }
         }

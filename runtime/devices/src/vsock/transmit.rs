@@ -37,6 +37,10 @@ impl<I: Interrupt> Vsock<I> {
         let Running { memory, tx, .. } = running;
         tx.disable_notifications()?;
         for _ in 0..budget {
+            if self.over_rate().is_some() {
+                // Whoever asks next is told for how long.
+                return Ok(Work::Done);
+            }
             if self.resets.len() == MAX_RESETS {
                 // The guest gives no buffers; once it does, there is more to do here.
                 return Ok(Work::Done);
@@ -49,8 +53,12 @@ impl<I: Interrupt> Vsock<I> {
                 return Ok(Work::Done);
             };
             let head = chain.head;
-            if let Some(packet) = Packet::read(chain, memory) {
-                self.handle(&packet);
+            match Packet::read(chain, memory) {
+                Some(packet) => {
+                    self.charge(usize::try_from(packet.header.len).unwrap_or(MAX_PAYLOAD) + HEADER_LEN);
+                    self.handle(&packet);
+                }
+                None => self.charge(HEADER_LEN),
             }
             tx.push(head, 0)?;
         }

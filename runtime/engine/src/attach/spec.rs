@@ -1,7 +1,7 @@
 //! What to run.
 
 use crate::hostfile::HostFile;
-use ampoule_protocol::{CBytes, EnvVar, Error, JobId, List, StartJob, Stdio, User};
+use ampoule_protocol::{CBytes, EnvVar, Error, Filter, JobId, List, Resource, Rlimit, StartJob, Stdio, User};
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +27,12 @@ pub struct JobSpec {
     pub timeout: Option<Duration>,
     /// How long it may go on after the SIGTERM at the end of that time.
     pub kill_grace: Duration,
+    /// Most bytes of standard output and error together; more end the sandbox.
+    pub output_total: Option<u64>,
+    /// Most open files of each of its processes.
+    pub open_files: Option<u32>,
+    /// The system calls that it may make.
+    pub filter: Option<Filter>,
     /// Largest file taken out of the guest, in bytes.
     pub output_limit: u64,
     /// How the sandbox is ended once the job is over.
@@ -59,7 +65,13 @@ impl JobSpec {
     /// The message that starts the job.
     pub(super) fn start(&mut self, job: JobId) -> Result<StartJob, Error> {
         let argv = List::new(std::mem::take(&mut self.argv))?;
+        let nofile = self.open_files.map(|files| {
+            let files = files.into();
+            Rlimit { resource: Resource::Nofile, soft: files, hard: files }
+        });
         Ok(StartJob {
+            rlimits: List::new(nofile.into_iter().collect())?,
+            filter: self.filter.take(),
             env: List::new(std::mem::take(&mut self.env))?,
             cwd: self.cwd.take(),
             user: self.user.take(),

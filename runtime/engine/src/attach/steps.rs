@@ -8,6 +8,7 @@ use crate::session::{Event, Session};
 use ampoule_policies::Mib;
 use ampoule_protocol::{
     CBytes, Error, Exited, FileDone, FileFailed, FileId, GetFile, Hello, JobId, MAX_DATA, PutFile, Status,
+    Stream,
 };
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -31,6 +32,8 @@ pub(super) struct Steps {
     inputs: VecDeque<InputFile>,
     outputs: VecDeque<OutputFile>,
     step: Step,
+    /// Bytes of output so far.
+    written: u64,
 }
 
 /// Where the job is.
@@ -62,7 +65,22 @@ impl Steps {
             spec,
             memory,
             step: Step::Starting,
+            written: 0,
         }
+    }
+
+    /// Output of the job: passed on as far as it may write.
+    fn output(&mut self, session: &mut Session, stream: Stream, bytes: &[u8]) -> Result<(), Error> {
+        let Some(limit) = self.spec.output_total else { return self.streams.output(session, stream, bytes) };
+        let room = usize::try_from(limit.saturating_sub(self.written)).unwrap_or(usize::MAX);
+        self.written = self.written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if let Some(allowed) = bytes.get(..room.min(bytes.len())).filter(|allowed| !allowed.is_empty()) {
+            self.streams.output(session, stream, allowed)?;
+        }
+        if self.written > limit {
+            self.give_up(Outcome::OutputLimit { limit });
+        }
+        Ok(())
     }
 
     /// Says the first thing to the agent.
@@ -217,7 +235,7 @@ impl Handler for Steps {
                 let command = std::mem::take(&mut self.command);
                 self.give_up(Outcome::NotStarted { command, failed });
             }
-            Event::Output { stream, bytes } => return self.streams.output(session, stream, bytes),
+            Event::Output { stream, bytes } => return self.output(session, stream, bytes),
             Event::InputClosed(_) => self.streams.stdin = None,
             Event::Exited(exited) => {
                 self.exited = Some(exited);

@@ -7,9 +7,11 @@ use crate::error::Error;
 use crate::kvm;
 use crate::life::State;
 use crate::process::Process;
+use crate::quota::{self, Quota};
 use crate::report::Report;
 use crate::session::Session;
 use crate::timeline::{Nanos, Timeline};
+use ampoule_cgroup::Cgroup;
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -30,8 +32,12 @@ impl Sandbox {
         let mut timeline = Timeline { launch: Some(Nanos::now()), ..Timeline::default() };
         let kvm = kvm::open_device()?;
         let (ours, vmms) = connect(config.console)?;
-        let process = start(config, &vmms, &kvm)?;
+        let cgroup = quota::cgroup(&config.limits, config.memory)?;
+        let process = start(config, &vmms, &kvm, &cgroup)?;
         timeline.vmm_spawned = Some(Nanos::now());
+        quota::limit_process(&process, &config.limits)?;
+        // While the VMM starts.
+        cgroup.sweep();
         let epoll = watch_all(&ours, &process)?;
         Ok(Self {
             process,
@@ -44,6 +50,8 @@ impl Sandbox {
             liveness: None,
             deadlines: config.deadlines,
             memory: config.memory,
+            quota: Quota::new(&config.limits, Instant::now()),
+            cgroup: Some(cgroup),
             timeline,
             epoll,
             wants_room: false,
@@ -70,7 +78,7 @@ fn connect(console: Console) -> Result<(Ends, Ends), Error> {
     Ok((ours, vmms))
 }
 
-fn start(config: &SandboxConfig<'_>, ends: &Ends, kvm: &OwnedFd) -> Result<Process, Error> {
+fn start(config: &SandboxConfig<'_>, ends: &Ends, kvm: &OwnedFd, cgroup: &Cgroup) -> Result<Process, Error> {
     let spec = config.vmm_spec(&VmmEnds {
         control: ends.control.as_fd(),
         status: ends.report.as_fd(),
@@ -78,7 +86,8 @@ fn start(config: &SandboxConfig<'_>, ends: &Ends, kvm: &OwnedFd) -> Result<Proce
         console: ends.console.as_ref().map(AsFd::as_fd),
         kvm: kvm.as_fd(),
     });
-    Process::start(config.vmm, &spec, ends.report.as_fd(), &[], config.isolation)
+    let groups: Vec<_> = cgroup.joins().collect();
+    Process::start(config.vmm, &spec, ends.report.as_fd(), &groups, config.isolation)
 }
 
 fn watch_all(ends: &Ends, process: &Process) -> Result<OwnedFd, Error> {

@@ -11,9 +11,11 @@ use crate::end::End;
 use crate::life::{Action, Input, State};
 use crate::liveness::Liveness;
 use crate::process::{Gone, Jail, Process};
+use crate::quota::{HostUsage, Quota};
 use crate::report::Report;
 use crate::session::{Event, Session, Violation};
 use crate::timeline::{Nanos, Timeline};
+use ampoule_cgroup::Cgroup;
 use ampoule_policies::{Deadlines, Mib};
 use ampoule_protocol::ByeReason;
 use rustix::event::epoll;
@@ -82,6 +84,9 @@ pub struct Sandbox {
     /// The agent's bytes are not looked at any more.
     deaf: bool,
     peak_rss_kib: Option<u64>,
+    quota: Quota,
+    /// After the process, which is gone when this is dropped. `None` once it is removed.
+    cgroup: Option<Cgroup>,
 }
 
 impl Sandbox {
@@ -143,11 +148,18 @@ impl Sandbox {
 
     /// When [`Sandbox::service`] is due even if nothing is readable.
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.state {
+        let state = match &self.state {
             Some(State::Serving) => self.liveness.as_ref().map(Liveness::deadline),
             Some(state) => state.deadline(),
             None => None,
-        }
+        };
+        let quota = self.quota.deadline().filter(|_| !self.is_ending());
+        [state, quota].into_iter().flatten().min()
+    }
+
+    /// What the sandbox has used of the host, as far as that is known: all of it once its process is gone.
+    pub fn usage(&self) -> HostUsage {
+        self.quota.usage()
     }
 
     /// Does what there is to do: receives, handles, sends, looks at the clock.
@@ -291,6 +303,12 @@ impl Sandbox {
         self.timeline.gone = Some(Nanos::now());
         self.unwatch(self.process.as_fd());
         let said = self.report.said();
+        if let Some(cgroup) = self.cgroup.take() {
+            self.quota.note_group(cgroup.usage());
+        }
+        if let Some(end) = self.quota.end_of(gone, self.memory) {
+            return self.input(Input::ProcessGone(end));
+        }
         self.input(Input::ProcessGone(match gone {
             Gone::Exited(code) => End::VmmExited { code, said },
             Gone::Killed(signo) if signo == Signal::SYS.as_raw() => End::VmmFiltered { said },
@@ -301,6 +319,11 @@ impl Sandbox {
     fn tick(&mut self) {
         let now = Instant::now();
         self.input(Input::Tick);
+        if !self.is_ending()
+            && let Some(end) = self.quota.tick(&self.process, now)
+        {
+            self.input(Input::Kill(end));
+        }
         if !matches!(self.state, Some(State::Serving)) {
             return;
         }

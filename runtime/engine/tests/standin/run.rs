@@ -60,6 +60,7 @@ impl Play {
             deadlines: Policy::parse(toml).expect("a policy").deadlines,
             // This program is linked dynamically, and would find no libraries in an empty root.
             isolation: Isolation::None,
+            limits: Policy::parse(toml).expect("a policy").limits,
         };
         let mut sandbox = Sandbox::launch(&config).expect("a process");
         let pid = sandbox.vmm_pid();
@@ -75,6 +76,9 @@ impl Play {
             timeout: self.timeout,
             kill_grace: Duration::from_millis(200),
             output_limit: self.output_limit,
+            output_total: None,
+            open_files: None,
+            filter: None,
             manner: self.manner,
         };
         let stdin = self.stdin.map(|fd| Source::new(fd).expect("a source"));

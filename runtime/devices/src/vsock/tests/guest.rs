@@ -68,7 +68,7 @@ impl Guest {
         let (rx, tx) = (DriverQueue::new(&memory, RX, QUEUE_SIZE), DriverQueue::new(&memory, TX, QUEUE_SIZE));
         let poller = Arc::new(Poller::new().unwrap());
         let interrupts = Counter::default();
-        let args = VsockArgs { guest_cid: GUEST_CID, ports, listener };
+        let args = VsockArgs { guest_cid: GUEST_CID, ports, listener, bytes_per_second: None };
         let device = Vsock::new(args, poller.clone(), interrupts.clone()).unwrap();
         let free_slots =
             (0..(MEMORY as u64 - BUFFERS) / BUFFER_SIZE).map(|n| BUFFERS + n * BUFFER_SIZE).collect();

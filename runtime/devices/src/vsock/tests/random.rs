@@ -272,7 +272,7 @@ impl Guest {
         for _ in 0..100 {
             self.poll();
             match self.device.process() {
-                Ok(Work::Done) => return true,
+                Ok(Work::Done | Work::Later(_)) => return true,
                 Ok(Work::More) => self.device.check(),
                 Err(_) => return false,
             }
