@@ -1,13 +1,14 @@
 //! The checks of the machine around KVM.
 
 use super::check::Check;
+use ampoule_cgroup::Controller;
 use ampoule_engine::VmmProgram;
 use ampoule_engine::kvm::Virtualization;
 use ampoule_policies::Policy;
 
 /// Looks at the processor, the memory, and what else a sandbox needs.
 pub fn checks() -> Vec<Check> {
-    vec![processor(), memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()), vmm()]
+    vec![processor(), memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()), groups(), vmm()]
 }
 
 fn processor() -> Check {
@@ -36,6 +37,28 @@ fn memory(meminfo: &str) -> Check {
         Some(mib) => {
             Check::ok("memory", format!("{mib} MiB available (a default guest may use {wanted} MiB)"))
         }
+    }
+}
+
+/// Without groups, there is no `--cpus`, and the VMM's own memory is bounded by its rlimits alone.
+fn groups() -> Check {
+    const NAME: &str = "control groups";
+    let host = ampoule_cgroup::Host::new();
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for controller in Controller::ALL {
+        match host.find(controller) {
+            Ok((version, _)) => found.push(format!("{controller} ({version:?})")),
+            Err(why) => missing.push(format!("{controller}: {why}")),
+        }
+    }
+    match missing.is_empty() {
+        true => Check::ok(NAME, found.join(", ").to_lowercase()),
+        false => Check::warning(
+            NAME,
+            format!("{}; limits of these are refused, or left to rlimits and timers", missing.join("; ")),
+            "run as root, or below a delegated group (`systemd-run --user --scope -p Delegate=yes`, or AMPOULE_CGROUP)",
+        ),
     }
 }
 
