@@ -1,6 +1,8 @@
 //! What there is inside the chamber: everything that a sandbox could leave behind.
 
 use crate::chamber::TEMPORARY;
+use ampoule_cgroup::{Cgroup, Limits};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{WaitOptions, wait};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,9 +32,11 @@ impl Census {
                 lines.insert(format!("file {}", path.display()));
             });
         }
+        sweep();
         files(Path::new("/sys/fs/cgroup"), &mut |path| {
             if path.is_dir()
                 && path.file_name().is_some_and(|name| name.to_string_lossy().contains("ampoule"))
+                && has_no_maker(path)
             {
                 lines.insert(format!("control group {}", path.display()));
             }
@@ -64,6 +68,18 @@ pub fn shared_memory_kib() -> u64 {
     let line =
         read_lines("/proc/meminfo").find(|line| line.starts_with("Shmem:")).expect("a line on shared memory");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of KiB")
+}
+
+/// What the next start does: removes the groups whose makers were killed.
+fn sweep() {
+    let limits = Limits { memory: Some(1 << 30), ..Limits::default() };
+    Cgroup::create(&limits).expect("a control group, or none").sweep();
+}
+
+/// Whether nobody holds the lock of a control group, as its maker does; others run beside this test.
+fn has_no_maker(group: &Path) -> bool {
+    fs::File::open(group)
+        .is_ok_and(|directory| flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok())
 }
 
 fn processes() -> Vec<String> {
