@@ -105,7 +105,7 @@ impl Guest {
             let device = &mut self.device;
             self.poller.wait(Some(Duration::ZERO), |event| device.handle_event(&event)).expect("an epoll");
             match self.device.process() {
-                Ok(Work::Done) => return,
+                Ok(Work::Done | Work::Later(_)) => return,
                 Ok(Work::More) => {}
                 Err(_) => {
                     self.device.reset();
@@ -167,7 +167,7 @@ fuzz_target!(|steps: Vec<Step>| {
     let (mut host, socket) = UnixStream::pair().expect("a pair of sockets");
     host.set_nonblocking(true).expect("a socket");
     let poller = Arc::new(Poller::new().expect("an epoll"));
-    let args = VsockArgs { guest_cid: 3, ports: vec![(1024, socket.into())], listener: None };
+    let args = VsockArgs { guest_cid: 3, ports: vec![(1024, socket.into())], listener: None, bytes_per_second: None };
     let device = Vsock::new(args, Arc::clone(&poller), Silent).expect("a device");
     let mut guest = Guest { memory, poller, device, offered: [0; 2] };
     guest.activate();

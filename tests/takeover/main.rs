@@ -84,6 +84,7 @@ fn start(words: &str) -> Sandbox {
         console: Console::Off,
         deadlines: Policy::builtin().unwrap().deadlines,
         isolation: Isolation::Strict,
+        limits: Policy::builtin().unwrap().limits,
     };
     Sandbox::launch(&config).unwrap()
 }
