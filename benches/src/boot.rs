@@ -34,8 +34,9 @@ fn whole() -> Result<Vec<Row>> {
 }
 
 /// The intervals between two phases of `--json`'s timings.
-const INTERVALS: [(&str, &str, &str, Option<f64>); 5] = [
-    ("VMM start to agent ready", "launch", "agent ready", Some(5.0)),
+const INTERVALS: [(&str, &str, &str, Option<f64>); 6] = [
+    ("VMM start (its first instruction) to agent ready", "vmm: main", "agent ready", Some(5.0)),
+    ("the same, with all before: VMM into memory, jail, exec", "launch", "agent ready", None),
     (
         "the guest's own part: first instruction to the agent's connection",
         "vmm: first run",
