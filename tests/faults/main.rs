@@ -2,9 +2,11 @@
 //!
 //! - [`chamber`]: namespaces of its own for a test, in which everything that is there can be counted.
 //! - [`census`]: that count. [`jobs`]: what runs while it happens, and what may come of it.
+//! - [`mortal`]: an agent that dies at each of its steps.
 //! - [`storm`]: SIGKILL for the command line and the VMM, hundreds of times, under load.
 
 mod census;
 mod chamber;
 mod jobs;
+mod mortal;
 mod storm;

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Names a VMM to use in the place of the built-in one.
 const VMM_VARIABLE: &str = "AMPOULE_VMM";
+/// Names an image with an agent to use in the place of the built-in one.
+const AGENT_VARIABLE: &str = "AMPOULE_AGENT";
 
 /// The VMM's program.
 pub fn vmm() -> Result<VmmProgram> {
@@ -26,7 +28,10 @@ pub fn vmm() -> Result<VmmProgram> {
 
 /// The image with the agent.
 pub fn agent() -> Result<Artifact> {
-    Embedded::AgentImage.artifact()
+    match std::env::var_os(AGENT_VARIABLE) {
+        Some(path) => open(Path::new(&path)),
+        None => Embedded::AgentImage.artifact(),
+    }
 }
 
 /// The root image: a name in the store, an image file or a directory.
