@@ -20,17 +20,12 @@ const STEPS: [(&str, i64); 11] = [
     ("wait4", libc::SYS_wait4),
 ];
 
-/// The agent that the binary under test has inside, as it was built beside it.
-fn real_agent() -> PathBuf {
-    let embedded = Path::new("embed/x86_64-unknown-linux-gnu/release/ampoule-agent");
+/// A program that the binary under test has inside, as it was built beside it.
+pub fn embedded(name: &str) -> PathBuf {
     let target = binary::ampoule().ancestors().nth(2).expect("a binary in a target directory");
-    let agent = target.join(embedded);
-    assert!(
-        agent.is_file(),
-        "{}: the binary under test has to be in the directory it was built in",
-        agent.display()
-    );
-    agent
+    let program = target.join("embed/x86_64-unknown-linux-gnu/release").join(name);
+    assert!(program.is_file(), "{}: the binary under test is not where it was built", program.display());
+    program
 }
 
 /// An image with an agent that dies at a call.
@@ -41,23 +36,17 @@ fn mortal_agent(directory: &Path, name: &str, call: i64) -> PathBuf {
     fs::create_dir(&tree).expect("a directory for the image");
     let compile = Program::new("cc").args(["-static", "-O1", &format!("-DCALL={call}"), "-o"]);
     compile.args([&tree.join("agent"), &source]).run().succeeded();
-    build(&tree)
-}
-
-fn build(tree: &Path) -> PathBuf {
-    let file = tree.with_extension("erofs");
-    let built = Program::ampoule(["image", "build"]).args([tree]).args(["--output"]).args([&file]).run();
-    assert_eq!(built.code(), 0, "{}", built.err());
-    file
+    image::build(&tree)
 }
 
 #[test]
 fn an_agent_that_dies_is_the_end_and_is_told() {
+    let _alone = crate::alone();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let root = directory.path().join("root");
-    image::Tree::new(&root).busybox().file(&real_agent(), "/agent.real");
+    image::Tree::new(&root).busybox().file(&embedded("ampoule-agent"), "/agent.real");
     fs::set_permissions(root.join("agent.real"), fs::Permissions::from_mode(0o755)).expect("permissions");
-    let root = build(&root);
+    let root = image::build(&root);
     let run = |agent: &Path| {
         let args =
             ["--image".as_ref(), root.as_os_str(), "--".as_ref(), "/bin/busybox".as_ref(), "true".as_ref()];

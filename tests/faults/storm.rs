@@ -30,6 +30,7 @@ enum Victim {
 
 #[test]
 fn random_kills_leave_nothing() {
+    let _alone = crate::alone();
     if !chamber::enter("storm::random_kills_leave_nothing") {
         return;
     }

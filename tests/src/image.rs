@@ -71,6 +71,14 @@ pub fn applets(directory: &Path, busybox: &Path) {
     }
 }
 
+/// Builds an image of a directory, beside it.
+pub fn build(tree: &Path) -> PathBuf {
+    let file = tree.with_extension("erofs");
+    let built = Program::ampoule(["image", "build"]).args([tree]).args(["--output"]).args([&file]).run();
+    assert_eq!(built.code(), 0, "{}", built.err());
+    file
+}
+
 /// The image file `directory/name`, newer than all of `sources`; `fill` makes its tree if it has to be built.
 pub fn cached(directory: &Path, name: &str, sources: &[&Path], fill: impl FnOnce(&Tree)) -> PathBuf {
     fs::create_dir_all(directory).expect("a directory for images");

@@ -1,10 +1,16 @@
 //! What to run.
 
+use crate::Manner;
 use crate::hostfile::HostFile;
-use ampoule_protocol::{CBytes, EnvVar, Error, Filter, JobId, List, Resource, Rlimit, StartJob, Stdio, User};
+use ampoule_protocol::{
+    CBytes, EnvVar, Error, Filter, Input, JobId, List, Resource, Rlimit, StartJob, Stdio, User,
+};
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Where nothing else is said.
+const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// A job: a command, its surroundings, and files that go in before it and come out after it.
 #[derive(Debug)]
@@ -36,7 +42,7 @@ pub struct JobSpec {
     /// Largest file taken out of the guest, in bytes.
     pub output_limit: u64,
     /// How the sandbox is ended once the job is over.
-    pub manner: crate::Manner,
+    pub manner: Manner,
 }
 
 /// A file to copy into the guest.
@@ -62,6 +68,26 @@ pub struct OutputFile {
 }
 
 impl JobSpec {
+    /// A command with no environment, input, files or limits, whose sandbox ends with it.
+    pub fn new(argv: Vec<CBytes>) -> Self {
+        Self {
+            argv,
+            env: Vec::new(),
+            cwd: None,
+            user: None,
+            stdio: Stdio::Pipes { stdin: Input::Null },
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            timeout: None,
+            kill_grace: KILL_GRACE,
+            output_total: None,
+            open_files: None,
+            filter: None,
+            output_limit: 0,
+            manner: Manner::Kill,
+        }
+    }
+
     /// The message that starts the job.
     pub(super) fn start(&mut self, job: JobId) -> Result<StartJob, Error> {
         let argv = List::new(std::mem::take(&mut self.argv))?;
