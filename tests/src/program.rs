@@ -12,6 +12,11 @@ use std::time::{Duration, Instant};
 /// How long a program may run if nothing else is said. Far more than any takes: it is there for what hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How many times longer everything may take, on machines that are slow for a known reason: `AMPOULE_TEST_SLOWDOWN`.
+fn slowdown() -> u32 {
+    std::env::var("AMPOULE_TEST_SLOWDOWN").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
+}
+
 /// A program to run.
 pub struct Program {
     command: Command,
@@ -130,7 +135,7 @@ impl Program {
     pub fn start(mut self) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
-        Running { child, limit: self.limit, since: Instant::now() }
+        Running::of(child, self.limit)
     }
 
     /// Runs it to its end.
@@ -146,7 +151,7 @@ impl Program {
         }
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = self.command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
-        let mut running = Running { child, limit: self.limit, since: Instant::now() };
+        let mut running = Running::of(child, self.limit);
         let feeder = running.child.stdin.take().map(|mut stdin| {
             // A program that does not read all of its input is no error here.
             thread::spawn(move || drop(stdin.write_all(&input)))
@@ -170,7 +175,7 @@ pub struct Running {
 impl Running {
     /// A process that was started in another way, with what it may take from now on.
     pub fn of(child: Child, limit: Duration) -> Self {
-        Self { child, limit, since: Instant::now() }
+        Self { child, limit: limit * slowdown(), since: Instant::now() }
     }
 
     /// Its process id.

@@ -1,7 +1,7 @@
 //! What connects the file systems with the rest: FIFOs, terminals and the console behind device numbers, path names of
 //! sockets, signals behind `signalfd`.
 
-use crate::signal::{SI_TIMER, SignalInfo};
+use crate::signal::{self, SI_TIMER, SignalInfo};
 use crate::syscall::handle;
 use crate::task::{current, sched};
 use alloc::boxed::Box;
@@ -155,8 +155,8 @@ impl Signals for Kernel {
 
     fn dequeue(&self, mask: u64) -> Option<event::SignalInfo> {
         let this = current();
-        let mut signals = this.signals.lock();
-        let info = signals.pending.take(mask).or_else(|| this.process.pending.lock().take(mask))?;
+        let own = this.signals.lock().pending.take(mask);
+        let info = signal::take_shared(&this, own, mask)?;
         Some(signalfd_record(&info))
     }
 }

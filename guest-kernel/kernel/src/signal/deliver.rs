@@ -58,7 +58,18 @@ pub fn deliver(thread: &Thread, frame: &mut TrapFrame) {
 fn next_signal(thread: &Thread) -> Option<SignalInfo> {
     let mut signals = thread.signals.lock();
     let wanted: SignalSet = !signals.mask | UNBLOCKABLE;
-    signals.pending.take(wanted).or_else(|| thread.process.pending.lock().take(wanted))
+    let own = signals.pending.take(wanted);
+    drop(signals);
+    take_shared(thread, own, wanted)
+}
+
+/// A signal that was taken from the thread's own, or else one of the process's.
+pub fn take_shared(thread: &Thread, own: Option<SignalInfo>, wanted: SignalSet) -> Option<SignalInfo> {
+    let info = own.or_else(|| thread.process.pending.lock().take(wanted))?;
+    if let Some((timer, overrun)) = info.overrun() {
+        thread.process.timers.lock().taken(timer, overrun);
+    }
+    Some(info)
 }
 
 fn run_handler(thread: &Thread, frame: &mut TrapFrame, info: &SignalInfo, action: &Action) {

@@ -74,6 +74,12 @@ impl SignalInfo {
         Self::new(signo, SI_TIMER, [pack(id, overrun), value, 0, 0])
     }
 
+    /// The timer that it is of, and the expiries that were missed, if it is of a POSIX timer.
+    pub fn overrun(&self) -> Option<(u32, u32)> {
+        let word = self.fields[0];
+        (self.code == SI_TIMER).then_some((word as u32, (word >> 32) as u32))
+    }
+
     /// The 128 bytes of `siginfo_t`.
     pub fn to_bytes(self) -> [u8; 128] {
         let mut bytes = [0; 128];

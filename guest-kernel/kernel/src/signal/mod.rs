@@ -7,7 +7,7 @@ mod info;
 mod send;
 
 pub use actions::{Action, Actions, ignores_children, wants_child_stops};
-pub use deliver::{deliver, interrupts};
+pub use deliver::{deliver, interrupts, take_shared};
 pub use frame::return_from_handler;
 pub use info::{SI_TIMER, SignalInfo};
 pub use send::{force, send_to_group, send_to_process, send_to_thread, wake_for};

@@ -34,6 +34,8 @@ struct Setting {
     deadline: u64,
     interval: u64,
     overrun: u32,
+    /// What the signal that the process took last said: this is what it is told again.
+    delivered: u32,
 }
 
 /// The timers of one process.
@@ -122,14 +124,18 @@ impl ProcessTimers {
             tid: 0,
             posix: true,
         });
-        self.timers.insert(id, Setting { notification, armed: None, deadline: 0, interval: 0, overrun: 0 });
+        self.timers.insert(
+            id,
+            Setting { notification, armed: None, deadline: 0, interval: 0, overrun: 0, delivered: 0 },
+        );
         Ok(id)
     }
 
     /// Makes sure that one of `setitimer`'s timers exists.
     pub fn ensure(&mut self, id: u32, signo: u32) {
         let notification = Notification { signo, value: 0, tid: 0, posix: false };
-        let setting = Setting { notification, armed: None, deadline: 0, interval: 0, overrun: 0 };
+        let setting =
+            Setting { notification, armed: None, deadline: 0, interval: 0, overrun: 0, delivered: 0 };
         self.timers.entry(id).or_insert(setting);
     }
 
@@ -138,7 +144,7 @@ impl ProcessTimers {
         let setting = self.timers.get_mut(&id).ok_or(Errno::EINVAL)?;
         setting.disarm();
         setting.interval = interval;
-        setting.overrun = 0;
+        (setting.overrun, setting.delivered) = (0, 0);
         if deadline != 0 {
             setting.deadline = deadline;
             setting.armed = Some(timers::arm(deadline, Arc::new(Expiry { pid, id })));
@@ -156,9 +162,16 @@ impl ProcessTimers {
         Ok((left, setting.interval))
     }
 
-    /// Expiries that were missed before the last signal.
+    /// Expiries that were missed before the signal that was taken last.
     pub fn overrun(&self, id: u32) -> Result<u32> {
-        self.timers.get(&id).map(|setting| setting.overrun).ok_or(Errno::EINVAL)
+        self.timers.get(&id).map(|setting| setting.delivered).ok_or(Errno::EINVAL)
+    }
+
+    /// The process has taken a signal of a timer. Others may be pending already.
+    pub fn taken(&mut self, id: u32, overrun: u32) {
+        if let Some(setting) = self.timers.get_mut(&id) {
+            setting.delivered = overrun;
+        }
     }
 
     /// Deletes a POSIX timer.
