@@ -199,6 +199,35 @@ fn no_group_is_left_behind_and_that_of_a_killed_program_is_swept() {
 }
 
 #[test]
+fn processes_of_the_guest_are_counted() {
+    let script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 60 & done; echo all";
+    let ended = Program::sandbox(["--pids-limit", "6", "--", "sh", "-c", script]).run();
+    assert_ne!((ended.code(), ended.out().as_str()), (0, "all\n"));
+    assert!(ended.err().contains("can't fork"), "{}", ended.err());
+    let all = Program::sandbox(["--pids-limit", "20", "--", "sh", "-c", script]).run();
+    assert_eq!((all.code(), all.out().as_str()), (0, "all\n"), "{}", all.err());
+}
+
+#[test]
+fn system_calls_that_a_policy_denies_fail_or_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |action: &str| {
+        let text = format!(
+            "[system_calls]\nmode = \"deny\"\naction = \"{action}\"\nnames = [\"mkdir\", \"mkdirat\"]\n"
+        );
+        let policy = write(directory.path(), action, text);
+        let script = "touch /tmp/file && echo file; mkdir /tmp/directory; echo $?; exec mkdir /tmp/other";
+        let args = ["--policy".as_ref(), policy.as_os_str(), "--".as_ref(), "sh".as_ref(), "-c".as_ref()];
+        Program::sandbox(args).args([script]).run()
+    };
+    let failed = run("errno");
+    assert_eq!((failed.code(), failed.out().as_str()), (1, "file\n1\n"), "{}", failed.err());
+    assert!(failed.err().contains("Operation not permitted"), "{}", failed.err());
+    let killed = run("kill");
+    assert_eq!((killed.code(), killed.out().as_str()), (128 + 31, "file\n159\n"), "{}", killed.err());
+}
+
+#[test]
 fn a_locked_policy_takes_what_is_tighter_and_nothing_else() {
     for (option, value, words) in [
         ("--memory", "1G", "--memory 1024 MiB is looser than the policy allows"),
@@ -207,6 +236,7 @@ fn a_locked_policy_takes_what_is_tighter_and_nothing_else() {
         ("--user", "root", "`job.user` is 65534:65534"),
         ("--env", "HOME", "environment.pass"),
         ("--rate", "0", "`limits.vsock_kib_per_second` is 64 MiB"),
+        ("--isolation", "none", "takes the whole jail"),
     ] {
         let ended = Program::sandbox(["--policy", "strict", option, value, "--", "true"]).run();
         ended.failed(125, &[option, words, "the policy is locked"]);

@@ -9,7 +9,7 @@ mod units;
 
 pub use environment::{EnvArg, parse_env_file};
 pub use kernel::KernelCommand;
-pub use run::RunArgs;
+pub use run::{IsolationLevel, RunArgs};
 pub use transfer::{InputArg, OutputArg};
 
 use clap::{Parser, Subcommand};

@@ -2,7 +2,7 @@
 
 use super::Kind;
 use super::{filter, images};
-use crate::args::{EnvArg, InputArg, OutputArg, RunArgs, parse_env_file};
+use crate::args::{EnvArg, InputArg, IsolationLevel, OutputArg, RunArgs, parse_env_file};
 use crate::kernel::choice::{Kernel, LINUX_BOOT};
 use crate::policy as policies;
 use ampoule_engine::attach::{InputFile, JobSpec, OutputFile, Streams, terminal_size};
@@ -102,7 +102,7 @@ impl Request {
             memory: policy.machine.memory,
             cmdline,
             console: if guest_log { Console::Stream } else { Console::Off },
-            isolation: if args.strict { Isolation::Strict } else { args.isolation.into() },
+            isolation: isolation(args.strict, args.isolation, policy.locked)?,
             deadlines,
             kernel,
             limits: policy.limits,
@@ -139,6 +139,19 @@ impl Request {
             isolation: self.isolation,
             limits: self.limits,
         })
+    }
+}
+
+/// How much of the jail there has to be: all of it, where a policy may only be tightened.
+fn isolation(strict: bool, level: IsolationLevel, locked: bool) -> Result<Isolation> {
+    match level {
+        IsolationLevel::None if locked => {
+            bail!(
+                "--isolation none is looser than the policy allows: the policy is locked, which takes the whole jail"
+            )
+        }
+        _ if strict || locked => Ok(Isolation::Strict),
+        level => Ok(level.into()),
     }
 }
 
