@@ -138,7 +138,7 @@ fn every_thread_dies_of_what_it_never_does() {
 /// Calls that one thread needs and the others do not.
 #[test]
 fn threads_have_filters_of_their_own() {
-    let cases: [(&str, i64, &[i64], [bool; 3]); 9] = [
+    let cases: [(&str, i64, &[i64], [bool; 3]); 10] = [
         ("getpid", libc::SYS_getpid, &[], [true, true, true]),
         ("eventfd2", libc::SYS_eventfd2, &[0, 0o2_004_000], [true, false, false]),
         ("sendfile", libc::SYS_sendfile, &[-1, -1, 0, 0], [true, false, false]),
@@ -146,7 +146,8 @@ fn threads_have_filters_of_their_own() {
         ("mmap of the vCPU", libc::SYS_mmap, &[0, 4096, 3, 1, -1, 0], [true, false, false]),
         ("mmap of memory", libc::SYS_mmap, &[0, 4096, 3, 0x22, -1, 0], [false, false, true]),
         ("KVM_RUN", libc::SYS_ioctl, &[-1, 0xae80, 0], [true, true, false]),
-        ("KVM_SIGNAL_MSI", libc::SYS_ioctl, &[-1, 0x4020_aea5, 0], [false, false, true]),
+        ("KVM_SET_USER_MEMORY_REGION", libc::SYS_ioctl, &[-1, 0x4020_ae46, 0], [true, false, false]),
+        ("accept4", libc::SYS_accept4, &[-1, 0, 0, 0o2_000_000], [false, false, true]),
         ("sendmsg", libc::SYS_sendmsg, &[-1, 0, 0x4040], [false, false, true]),
     ];
     for (what, number, arguments, allowed) in cases {
