@@ -113,6 +113,8 @@ static void status(void) {
         snprintf(path, sizeof path, "/proc/%d/status", getppid());
         IS(atoi(field(path, "Pid:")) == getppid());
         snprintf(path, sizeof path, "/proc/%d/stat", getppid());
+        /* The parent may not have come to wait yet. */
+        for (int i = 0; i < 2000 && !has(path, "(proc_self) S"); i++) sleep_ms(1);
         IS(has(path, "(proc_self) S"));
     });
     pid_t zombie = MUST(fork());
