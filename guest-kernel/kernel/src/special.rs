@@ -156,7 +156,7 @@ impl Signals for Kernel {
     fn dequeue(&self, mask: u64) -> Option<event::SignalInfo> {
         let this = current();
         let own = this.signals.lock().pending.take(mask);
-        let info = signal::take_shared(&this, own, mask)?;
+        let info = signal::take_shared(this, own, mask)?;
         Some(signalfd_record(&info))
     }
 }

@@ -142,7 +142,7 @@ fn sigtimedwait(args: &Args) -> Result<u64> {
     this.signals.lock().waited_for = wanted;
     let take = || {
         let own = this.signals.lock().pending.take(wanted);
-        signal::take_shared(&this, own, wanted)
+        signal::take_shared(this, own, wanted)
     };
     let result = sched::block_on(&[&this.process.signal_queue], deadline, take);
     this.signals.lock().waited_for = 0;
