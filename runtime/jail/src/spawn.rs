@@ -183,9 +183,10 @@ fn run(orders: &Orders<'_>, go: OwnedFd, caller: Caller<'_>) -> Result<(Pid, Own
     }
     let error = match (prepared, orders.reply.left()) {
         (Ok(()), Left::Done) => return Ok((pid, pidfd)),
-        (Err(error), _) => error,
-        (Ok(()), Left::Failed(Step::Layer(layer), errno)) => Failure::layer(layer, errno),
-        (Ok(()), Left::Failed(step, errno)) => Failure::Other(failed(step, errno)),
+        // Where both sides failed, the parent did because the child was gone, unless the child still waited.
+        (Err(error), Left::Done | Left::Killed | Left::Failed(Step::Wait, _)) => error,
+        (_, Left::Failed(Step::Layer(layer), errno)) => Failure::layer(layer, errno),
+        (_, Left::Failed(step, errno)) => Failure::Other(failed(step, errno)),
         (Ok(()), Left::Killed) => Failure::Other(Error::Killed),
     };
     end(&pidfd);
