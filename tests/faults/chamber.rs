@@ -1,6 +1,6 @@
 //! Namespaces of its own for a test: it is the first of its processes, and its temporary directories are empty.
 
-use ampoule_tests::{Program, binary, need};
+use ampoule_tests::{Program, Turn, binary, need};
 use rustix::mount::{MountFlags, mount};
 use std::ffi::OsString;
 use std::path::Path;
@@ -22,6 +22,7 @@ pub fn enter(test: &str) -> bool {
         return true;
     }
     need("unshare", "util-linux");
+    let _turn = Turn::take();
     let user: &[&str] =
         if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
     let exe = env::current_exe().expect("the path of this program");

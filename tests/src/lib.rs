@@ -4,13 +4,16 @@
 //! - [`Program`]: a command with input, environment, deadline; [`Running`] is one that runs, [`Ended`] what came of it.
 //! - [`image`]: images that tests share, built once.
 //! - [`diff`]: how two transcripts differ.
+//! - [`Turn`]: what tests that leave or count control groups take.
 
 pub mod binary;
 pub mod diff;
 pub mod image;
 mod program;
+mod turn;
 
 pub use program::{Ended, Program, Running};
+pub use turn::Turn;
 
 /// The static busybox that tests put into images, and compare with.
 pub const BUSYBOX: &str = "/bin/busybox";

@@ -225,7 +225,10 @@ impl Running {
     }
 
     fn wait(&mut self) -> Option<ExitStatus> {
-        let deadline = self.since + self.limit;
+        self.wait_until(self.since + self.limit)
+    }
+
+    fn wait_until(&mut self, deadline: Instant) -> Option<ExitStatus> {
         let mut pause = Duration::from_millis(1);
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
@@ -239,8 +242,13 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// Asks it to end first: a killed `ampoule` leaves its control group to the next one.
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
+            let _asked = kill_process(self.pid(), Signal::TERM);
+            if self.wait_until(Instant::now() + Duration::from_secs(5)).is_some() {
+                return;
+            }
             let _gone = self.child.kill();
             let _reaped = self.child.wait();
         }

@@ -1,7 +1,7 @@
 //! Nothing is left behind: each scenario runs in namespaces of its own, where every process, mount, file of the usual
 //! temporary directories and control group that is there afterwards is counted.
 
-use ampoule_tests::{Program, binary, need};
+use ampoule_tests::{Program, Turn, binary, need};
 use std::time::Duration;
 
 /// What the scenarios run in: fresh temporary directories, and `ampoule` where they do not hide it.
@@ -48,6 +48,7 @@ fn leaves_nothing(scenario: &str, status: i32) {
 /// Runs a scenario, and looks so often whether everything is as it was.
 fn leaves(scenario: &str, status: i32, looks: &str) {
     need("unshare", "util-linux");
+    let _turn = Turn::take();
     let user: &[&str] =
         if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
     let script = format!("scenario() {{\n{scenario}\n}}\n{FRAME}");

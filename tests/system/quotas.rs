@@ -2,7 +2,7 @@
 
 use crate::write;
 use ampoule_cgroup::{Controller, Host};
-use ampoule_tests::Program;
+use ampoule_tests::{Program, Turn};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -176,6 +176,7 @@ fn siblings_of_a_sandbox_at_its_limits_go_on() {
 
 #[test]
 fn no_group_is_left_behind_and_that_of_a_killed_program_is_swept() {
+    let _turn = Turn::take();
     if !has(Controller::Memory) {
         return;
     }

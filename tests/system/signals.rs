@@ -1,6 +1,6 @@
 //! Interrupted runs: each ends in bounded time, with its own exit code.
 
-use ampoule_tests::Program;
+use ampoule_tests::{Program, Turn};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::io::Read;
@@ -67,6 +67,7 @@ fn a_vmm_that_stands_still_is_no_hang() {
 
 #[test]
 fn a_killed_cli_takes_its_vmm_along() {
+    let _turn = Turn::take();
     let mut running = sandbox("echo ready; sleep 60");
     let vmm = vmm_of(running.child.id());
     running.signal(Signal::KILL);
@@ -83,6 +84,7 @@ fn a_killed_cli_takes_its_vmm_along() {
 
 #[test]
 fn a_killed_cli_takes_a_spinning_guest_along() {
+    let _turn = Turn::take();
     let mut running = sandbox("echo ready; while :; do :; done");
     let vmm = vmm_of(running.child.id());
     running.signal(Signal::KILL);

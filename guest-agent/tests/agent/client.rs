@@ -1,6 +1,7 @@
 //! A small blocking host: starts an agent and speaks the protocol with it.
 
 use ampoule_protocol::*;
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -69,6 +70,8 @@ pub struct Guest {
     pub stream: UnixStream,
     pub hello: Hello,
     decoder: Decoder<GuestMessage>,
+    /// What came while a job started: others may have written something meanwhile.
+    early: VecDeque<Event>,
 }
 
 impl Guest {
@@ -90,7 +93,7 @@ impl Guest {
             release: Text::default(),
             boot: List::default(),
         };
-        let mut guest = Self { child, stream, hello, decoder: Decoder::new() };
+        let mut guest = Self { child, stream, hello, decoder: Decoder::new(), early: VecDeque::new() };
         match guest.next() {
             Event::Message(GuestMessage::Hello(hello)) => guest.hello = hello,
             other => panic!("not a hello: {other:?}"),
@@ -117,6 +120,10 @@ impl Guest {
 
     /// The next thing that the agent sends.
     pub fn next(&mut self) -> Event {
+        self.early.pop_front().unwrap_or_else(|| self.receive())
+    }
+
+    fn receive(&mut self) -> Event {
         loop {
             match self.decoder.next_frame().unwrap() {
                 Some(Frame::Message(message)) => return Event::Message(message),
@@ -158,11 +165,14 @@ impl Guest {
     pub fn launch(&mut self, start: StartJob) -> u32 {
         let id = start.job;
         self.send(&HostMessage::Start(start));
-        self.until(|message| match message {
-            GuestMessage::Started { job, pid } if *job == id => Some(*pid),
-            GuestMessage::StartFailed(failed) => panic!("{failed:?}"),
-            _ => None,
-        })
+        loop {
+            match self.receive() {
+                Event::Message(GuestMessage::Started { job, pid }) if job == id => return pid,
+                Event::Message(GuestMessage::StartFailed(failed)) => panic!("{failed:?}"),
+                Event::End => panic!("the connection ended"),
+                other => self.early.push_back(other),
+            }
+        }
     }
 
     /// Starts a job that cannot start.

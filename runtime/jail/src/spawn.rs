@@ -119,6 +119,11 @@ impl Failure {
     fn layer(layer: Layer, errno: Errno) -> Self {
         Self::Layer(Missing { layer, errno })
     }
+
+    /// Whether the parent did not find the child, or its directory in `/proc`.
+    fn is_of_a_child_that_is_gone(&self) -> bool {
+        matches!(self, Self::Layer(Missing { errno: Errno::SRCH | Errno::NOENT, .. }))
+    }
 }
 
 impl From<Error> for Failure {
@@ -183,8 +188,9 @@ fn run(orders: &Orders<'_>, go: OwnedFd, caller: Caller<'_>) -> Result<(Pid, Own
     }
     let error = match (prepared, orders.reply.left()) {
         (Ok(()), Left::Done) => return Ok((pid, pidfd)),
-        // Where both sides failed, the parent did because the child was gone, unless the child still waited.
+        // Where both sides failed, the child's reason is the first, if that the child was gone is all the parent's.
         (Err(error), Left::Done | Left::Killed | Left::Failed(Step::Wait, _)) => error,
+        (Err(error), _) if !error.is_of_a_child_that_is_gone() => error,
         (_, Left::Failed(Step::Layer(layer), errno)) => Failure::layer(layer, errno),
         (_, Left::Failed(step, errno)) => Failure::Other(failed(step, errno)),
         (Ok(()), Left::Killed) => Failure::Other(Error::Killed),
