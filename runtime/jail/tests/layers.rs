@@ -285,7 +285,9 @@ fn all_of_this_again_without_root() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let copy = directory.path().join("layers");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    // By another process: what is open for writing, by a child of another test for instance, cannot be executed.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
         .arg(&copy)
@@ -295,10 +297,9 @@ fn all_of_this_again_without_root() {
         .current_dir("/")
         .output()
         .expect("setpriv (Debian: util-linux)");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(
-        String::from_utf8_lossy(&output.stdout).contains("the_root_is_empty_and_cannot_be_written ... ok")
-    );
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(stdout.contains("the_root_is_empty_and_cannot_be_written ... ok"));
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! The device thread. It starts before there is a VM: until then, it answers a slow question to KVM.
+//! The device thread. It starts before there is a VM: until then, it runs errands for the process's first thread.
 //!
-//! The process's first thread puts the VM together and runs the vCPU. It never waits for the device thread to be
-//! scheduled: on a busy host that may take milliseconds, in which the guest gets along without devices.
+//! That one puts the VM together and runs the vCPU. It never waits for the device thread to be scheduled: on a busy host
+//! that may take milliseconds, in which the guest gets along without devices.
 
-use crate::cpuid;
 use crate::descriptors::Descriptors;
 use crate::devices::Devices;
 use crate::ending::Ending;
+use crate::errand::Errand;
 use crate::error::Error;
 use crate::event_loop::{self, Sources};
 use crate::filters;
@@ -17,11 +17,10 @@ use crate::shared::Shared;
 use ampoule_devices::poller::Poller;
 use ampoule_seccomp::Thread;
 use kvm_bindings::CpuId;
-use kvm_ioctls::Kvm;
 use nix::sys::signalfd::SignalFd;
 use std::process::exit;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::eventfd::EventFd;
@@ -29,12 +28,16 @@ use vmm_sys_util::eventfd::EventFd;
 /// Enough for the devices.
 const STACK_SIZE: usize = 256 * 1024;
 
-/// Answered by whichever thread comes to it first.
-type CpuidAnswer = OnceLock<Result<CpuId, kvm_ioctls::Error>>;
+/// What takes its time before the VM can run, and needs no VM.
+pub struct Errands {
+    /// The guest's CPUID.
+    pub cpuid: Errand<CpuId>,
+    /// Puts the kernel and all that it finds in memory there. Gives the kernel's entry point. Reads what somebody hostile may have made, so only behind a filter.
+    pub load: Errand<u64>,
+}
 
 /// The device thread on its way.
 pub struct DeviceThread {
-    cpuid: Arc<CpuidAnswer>,
     service: SyncSender<Service>,
     thread: JoinHandle<()>,
 }
@@ -59,25 +62,15 @@ pub struct Service {
 
 impl DeviceThread {
     /// Starts the thread.
-    pub fn spawn(kvm: Arc<Kvm>) -> Result<Self, Error> {
-        let cpuid = Arc::new(OnceLock::new());
+    pub fn spawn(errands: Arc<Errands>) -> Result<Self, Error> {
         let (service, receiver) = sync_channel(1);
-        let answer = Arc::clone(&cpuid);
         let thread = thread::Builder::new()
             .name("devices".into())
             .stack_size(STACK_SIZE)
-            .spawn(move || run(&kvm, &answer, &receiver))
+            .spawn(move || run(&errands, &receiver))
             .map_err(Error::io("start the device thread"))?;
         send_away(&thread);
-        Ok(Self { cpuid, service, thread })
-    }
-
-    /// The guest's CPUID.
-    pub fn cpuid(&self, kvm: &Kvm) -> Result<&CpuId, Error> {
-        match self.cpuid.get_or_init(|| cpuid::for_one_vcpu(kvm)) {
-            Ok(cpuid) => Ok(cpuid),
-            Err(error) => Err(Error::kvm("list CPUID leaves")(*error)),
-        }
+        Ok(Self { service, thread })
     }
 
     /// Lets it serve the VM. It ends the process when the VM has ended. Gives what is left to do for the caller then.
@@ -91,10 +84,13 @@ impl DeviceThread {
     }
 }
 
-fn run(kvm: &Kvm, cpuid: &CpuidAnswer, service: &Receiver<Service>) {
-    cpuid.get_or_init(|| cpuid::for_one_vcpu(kvm));
-    // While the other thread is busy: what is done here takes no time of the start.
+fn run(errands: &Errands, service: &Receiver<Service>) {
+    // The first thread looks at what comes of it.
+    let _ = errands.cpuid.run();
     let poller = prepare();
+    if poller.is_ok() {
+        let _ = errands.load.run();
+    }
     let Ok(mut service) = service.recv() else { rest() };
     let ending = poller.and_then(|poller| serve(&mut service, poller)).unwrap_or_else(Ending::from);
     exit(service.report.write(&ending));

@@ -3,6 +3,7 @@
 use ampoule_vmm_api::Reason;
 use rustix::io::Errno;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why there is no VM.
@@ -63,6 +64,9 @@ pub enum Error {
     /// A thread has no system-call filter.
     #[error(transparent)]
     Filter(#[from] ampoule_seccomp::Error),
+    /// What went wrong with something that either thread may have done.
+    #[error(transparent)]
+    Errand(Arc<Self>),
     /// What an attack of a test has brought.
     #[cfg(feature = "attack")]
     #[error("attack: {0}")]
@@ -158,6 +162,7 @@ impl Error {
         match self {
             Self::Usage | Self::Config(_) | Self::NotOpen { .. } => Reason::BadConfig,
             Self::Kernel(_) => Reason::BadKernel,
+            Self::Errand(error) => error.reason(),
             Self::Image { .. } => Reason::BadImage,
             Self::KvmOpen { .. } | Self::KvmVersion => Reason::KvmUnavailable,
             Self::Kvm { .. } => Reason::KvmError,

@@ -1,15 +1,17 @@
 //! Puts a VM together and runs it.
 //!
 //! The order is that of the least time: memory slots before anything that KVM hangs on its I/O buses (else each slot
-//! waits milliseconds for SRCU), and the slow question for the CPUID to the other thread.
+//! waits milliseconds for SRCU), and what is slow without KVM's VM as an errand to the other thread.
 
 use crate::boot::{self, Cmdline, Initrd, Kernel, LinuxData};
 use crate::bus::{Accelerated, Bus};
 use crate::clock::monotonic_ns;
+use crate::cpuid;
 use crate::descriptors::Descriptors;
-use crate::device_thread::{DeviceThread, Service};
+use crate::device_thread::{DeviceThread, Errands, Service};
 use crate::devices;
 use crate::ending::Ending;
+use crate::errand::Errand;
 use crate::error::Error;
 use crate::filters;
 use crate::ioapic::IoApic;
@@ -21,7 +23,8 @@ use crate::vcpu::Vcpu;
 use ampoule_seccomp::Thread;
 use ampoule_vmm_api::{Guest, VmConfig};
 use kvm_bindings::{
-    KVM_API_VERSION, KVM_CAP_SPLIT_IRQCHIP, KVM_MEM_READONLY, kvm_enable_cap, kvm_userspace_memory_region,
+    CpuId, KVM_API_VERSION, KVM_CAP_SPLIT_IRQCHIP, KVM_MEM_READONLY, kvm_enable_cap,
+    kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Kvm, VmFd};
 use libc::{EFD_CLOEXEC, EFD_NONBLOCK};
@@ -53,21 +56,25 @@ pub fn build(
     let mut timings = report.timings();
     let kvm = Arc::new(open_kvm(descriptors.kvm)?);
     timings.kvm_opened = Some(monotonic_ns());
-    let device_thread = DeviceThread::spawn(Arc::clone(&kvm))?;
+    let ram = Ram::new(u64::from(config.memory_mib) << 20)?;
+    let images = Images::map(&descriptors.images, ram.end())?;
+    let errands = Arc::new(Errands {
+        cpuid: cpuid_errand(Arc::clone(&kvm)),
+        load: load_errand(config, &descriptors, &ram, &images),
+    });
+    let device_thread = DeviceThread::spawn(Arc::clone(&errands))?;
     let vm = Arc::new(create_vm(&kvm)?);
     timings.vm_created = Some(monotonic_ns());
 
-    let ram = Ram::new(u64::from(config.memory_mib) << 20)?;
-    let images = Images::map(&descriptors.images, ram.end())?;
     // The kernel is the first thing here that somebody hostile may have made.
     filters::install(Thread::Main)?;
-    let entry = load(config, &descriptors, &ram, &images)?;
-    timings.kernel_loaded = Some(monotonic_ns());
     map_memory(&vm, &ram, &images)?;
     timings.memory_mapped = Some(monotonic_ns());
-
     let vcpu = Vcpu::create(&vm)?;
-    vcpu.configure(device_thread.cpuid(&kvm)?, entry)?;
+    let cpuid = errands.cpuid.run()?;
+    let entry = *errands.load.run()?;
+    timings.kernel_loaded = Some(monotonic_ns());
+    vcpu.configure(cpuid, entry)?;
     let io_apic = (config.guest == Guest::Linux).then(|| Arc::new(IoApic::default()));
     let interrupts = devices::interrupts(&vm, &images, io_apic.as_ref());
     let doorbell =
@@ -96,21 +103,29 @@ impl Machine {
     }
 }
 
-/// Loads the kernel and all that it finds in memory. Gives its entry point.
-fn load(config: &VmConfig, descriptors: &Descriptors, ram: &Ram, images: &Images) -> Result<u64, Error> {
-    let kernel = Kernel::read(&descriptors.kernel, ram.low_end())?;
-    kernel.load(&descriptors.kernel, ram)?;
-    let devices = 1 + images.list().len();
-    let (listed, linux) = match config.guest {
-        Guest::Ampoule => (devices, None),
-        Guest::Linux => {
-            let initrd = Initrd::load(&descriptors.initrd, kernel.end(), ram)?;
-            // The ACPI tables tell of the devices, so the command line need not.
-            (0, Some(LinuxData::write(ram, devices, initrd)?))
-        }
-    };
-    boot::write_boot_data(ram, images, &Cmdline::new(listed, &config.cmdline), linux)?;
-    Ok(kernel.entry)
+fn cpuid_errand(kvm: Arc<Kvm>) -> Errand<CpuId> {
+    Errand::new(move || cpuid::for_one_vcpu(&kvm).map_err(Error::kvm("list CPUID leaves")))
+}
+
+fn load_errand(config: &VmConfig, descriptors: &Descriptors, ram: &Ram, images: &Images) -> Errand<u64> {
+    let (guest, words) = (config.guest, config.cmdline.clone());
+    let (kernel, initrd) = (descriptors.kernel, descriptors.initrd.clone());
+    let (ram, images) = (ram.clone(), images.clone());
+    Errand::new(move || {
+        let loaded = Kernel::read(&kernel, ram.low_end())?;
+        loaded.load(&kernel, &ram)?;
+        let devices = 1 + images.list().len();
+        let (listed, linux) = match guest {
+            Guest::Ampoule => (devices, None),
+            Guest::Linux => {
+                let initrd = Initrd::load(&initrd, loaded.end(), &ram)?;
+                // The ACPI tables tell of the devices, so the command line need not.
+                (0, Some(LinuxData::write(&ram, devices, initrd)?))
+            }
+        };
+        boot::write_boot_data(&ram, &images, &Cmdline::new(listed, &words), linux)?;
+        Ok(loaded.entry)
+    })
 }
 
 fn open_kvm(given: Option<BorrowedFd<'_>>) -> Result<Kvm, Error> {

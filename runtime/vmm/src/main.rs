@@ -17,6 +17,7 @@ mod descriptors;
 mod device_thread;
 mod devices;
 mod ending;
+mod errand;
 mod error;
 mod event_loop;
 mod filters;

@@ -28,7 +28,7 @@ impl Image {
 }
 
 /// All images, mapped. The mapping stays until the process ends.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Images {
     images: Vec<Image>,
     mapping: usize,
