@@ -120,9 +120,9 @@ impl Failure {
         Self::Layer(Missing { layer, errno })
     }
 
-    /// Whether the parent did not find the child, or its directory in `/proc`.
+    /// Whether the parent did not find the child, or its files in `/proc`, which are root's once it has exited.
     fn is_of_a_child_that_is_gone(&self) -> bool {
-        matches!(self, Self::Layer(Missing { errno: Errno::SRCH | Errno::NOENT, .. }))
+        matches!(self, Self::Layer(Missing { errno: Errno::SRCH | Errno::NOENT | Errno::ACCESS, .. }))
     }
 }
 

@@ -221,7 +221,8 @@ fn control_groups_are_joined_first() {
     assert_eq!(seen, "0");
     let closed = File::open("/dev/null").unwrap();
     joining.groups = vec![closed.as_fd()];
-    assert!(matches!(spawn(&joining, Isolation::Strict, &mut |_| Ok(())), Err(Error::Join(_))));
+    let result = spawn(&joining, Isolation::Strict, &mut |_| Ok(()));
+    assert!(matches!(result, Err(Error::Join(_))), "{result:?}");
 }
 
 #[test]
