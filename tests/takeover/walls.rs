@@ -53,10 +53,7 @@ fn no_other_process_can_be_seen() {
     for message in brought("processes,100000") {
         let (seen, own) =
             message.strip_prefix("sees: ").and_then(|rest| rest.split_once(" and is ")).unwrap();
-        // Threads have numbers, too: the process, and its second thread.
-        let seen: Vec<u32> = seen.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
-        let own: u32 = own.parse().unwrap();
-        assert!(seen.contains(&own) && seen.len() <= 2, "{message}");
+        assert_eq!(seen, own);
     }
 }
 
