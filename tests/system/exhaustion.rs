@@ -102,7 +102,6 @@ fn bomb(name: &str) {
 }
 
 #[test]
-#[ignore = "the guest kernel's heap may run dry here, see docs/roadmap.md"]
 fn descriptors_of_many_processes() {
     bomb("descriptors");
 }

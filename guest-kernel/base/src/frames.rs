@@ -9,8 +9,10 @@
 //! ```
 
 use crate::{Errno, Mutex, Result};
+use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes in a page.
 pub const PAGE_SIZE: usize = 4096;
@@ -60,6 +62,9 @@ static ALLOCATOR: Mutex<Allocator> = Mutex::new(Allocator {
     free: 0,
     reserve: 0,
 });
+
+/// See [`reserve_is_eaten`]: what [`Allocator::is_eaten`] said last.
+static EATEN: AtomicBool = AtomicBool::new(false);
 
 /// Hands RAM to the allocator: page numbers below and above 4 GiB (or an empty range), the address at which physical
 /// address 0 is mapped, and zeroed memory for the bookkeeping of all pages up to the highest one.
@@ -141,42 +146,60 @@ impl Allocator {
         *self.meta(page) =
             Meta { count: 1, next: NONE, prev: NONE, order: order as u8, free: false, zero: false };
         self.free -= 1 << order;
+        EATEN.store(self.is_eaten(), Ordering::Relaxed);
         Some((page, zero))
     }
 
-    fn give(&mut self, mut page: u32, mut order: usize) {
+    /// Whether more than a quarter of the reserve is gone.
+    fn is_eaten(&self) -> bool {
+        self.free < self.reserve - self.reserve / 4
+    }
+
+    /// Gives back pages that need not be a block. `zero`: they were never used.
+    fn give_range(&mut self, mut start: u32, end: u32, zero: bool) {
+        while start < end {
+            let order = start.trailing_zeros().min((end - start).ilog2()).min(ORDERS as u32 - 1);
+            self.give(start, order as usize, zero);
+            start += 1 << order;
+        }
+    }
+
+    fn give(&mut self, mut page: u32, mut order: usize, zero: bool) {
         self.free += 1 << order;
-        // Single pages stay single: they are what is asked for next, and merging would touch cold bookkeeping.
+        EATEN.store(self.is_eaten(), Ordering::Relaxed);
+        // Single pages stay single: they are what is asked for next, and merging would touch cold bookkeeping. What is known
+        // to be zero stays apart from what is not.
         while order > 0 && order < ORDERS - 1 {
             let buddy = page ^ (1 << order);
-            if buddy >= self.pages {
-                break;
-            }
-            let entry = *self.meta(buddy);
-            if !entry.free || entry.order as usize != order {
+            if !self.is_free(buddy, order) || self.meta(buddy).zero != zero {
                 break;
             }
             self.unlink(buddy);
             page &= !(1 << order);
             order += 1;
         }
-        self.push(page, order, false);
+        self.push(page, order, zero);
     }
 
-    /// Merges free single pages with their buddies, when larger blocks have run out.
-    fn merge_singles(&mut self) {
-        let mut page = self.heads[0];
-        while page != NONE {
-            let next = self.meta(page).next;
-            let buddy = page ^ 1;
-            if buddy < self.pages && self.meta(buddy).free && self.meta(buddy).order == 0 {
-                let resume = if next == buddy { self.meta(buddy).next } else { next };
-                self.unlink(page);
-                self.unlink(buddy);
-                self.free -= 2;
-                self.give(page & !1, 1);
-                page = resume;
-            } else {
+    /// Whether a free block of this order starts at `page`.
+    fn is_free(&mut self, page: u32, order: usize) -> bool {
+        page < self.pages && self.meta(page).free && usize::from(self.meta(page).order) == order
+    }
+
+    /// Merges all free blocks with their buddies, when larger ones have run out.
+    fn merge_all(&mut self) {
+        for order in 0..ORDERS - 1 {
+            let mut page = self.heads[order];
+            while page != NONE {
+                let mut next = self.meta(page).next;
+                let buddy = page ^ (1 << order);
+                if self.is_free(buddy, order) {
+                    if next == buddy {
+                        next = self.meta(buddy).next;
+                    }
+                    let (one, other) = (self.unlink(page), self.unlink(buddy));
+                    self.push(page.min(buddy), order + 1, one.zero && other.zero);
+                }
                 page = next;
             }
         }
@@ -189,7 +212,7 @@ impl Allocator {
         if let Some(taken) = self.take(order) {
             return Some(taken);
         }
-        self.merge_singles();
+        self.merge_all();
         self.take(order)
     }
 
@@ -232,7 +255,35 @@ fn allocate(order: usize, zeroed: bool, spare: u64) -> Result<u64> {
 /// # Safety
 /// It came from [`allocate_block`] with the same order, and nothing uses it any more.
 pub unsafe fn free_block(physical: u64, order: usize) {
-    ALLOCATOR.lock().give((physical / PAGE_SIZE as u64) as u32, order);
+    ALLOCATOR.lock().give(page_of(physical), order, false);
+}
+
+/// Allocates contiguous pages for the kernel itself (it may use the reserve), at most 4 MiB; their physical address, which
+/// is aligned to the next power of two. The contents are whatever was there.
+pub fn allocate_pages(count: usize) -> Result<u64> {
+    let order = count.next_power_of_two().trailing_zeros() as usize;
+    if order >= ORDERS {
+        return Err(Errno::ENOMEM);
+    }
+    let mut a = ALLOCATOR.lock();
+    let (page, zero) = a.allocate(order, 0).ok_or(Errno::ENOMEM)?;
+    a.give_range(page + count as u32, page + (1 << order), zero);
+    Ok(u64::from(page) * PAGE_SIZE as u64)
+}
+
+/// Gives pages back.
+///
+/// # Safety
+/// They came from [`allocate_pages`] with the same count, or are a block of as many pages, and nothing uses them any more.
+pub unsafe fn free_pages(physical: u64, count: usize) {
+    let page = page_of(physical);
+    ALLOCATOR.lock().give_range(page, page + count as u32, false);
+}
+
+/// The reverse of [`direct`].
+#[inline]
+pub fn physical(at: *mut u8) -> u64 {
+    at as u64 - ALLOCATOR.lock().direct_map as u64
 }
 
 /// Where a physical address is mapped for the kernel.
@@ -254,6 +305,19 @@ pub fn is_low() -> bool {
     a.free <= a.reserve
 }
 
+/// Whether there is hardly more than the reserve.
+pub fn is_scarce() -> bool {
+    let a = ALLOCATOR.lock();
+    a.free <= 2 * a.reserve
+}
+
+/// Whether the kernel has eaten into its reserve: then no program gets to use the kernel before there is memory again, so
+/// that each begins with most of the reserve.
+#[inline]
+pub fn reserve_is_eaten() -> bool {
+    EATEN.load(Ordering::Relaxed)
+}
+
 /// `ENOMEM` unless so many bytes can be had beside the kernel's reserve: asked before the kernel makes something large,
 /// in many pieces, that it could not take back half-way.
 pub fn check_room(bytes: usize) -> Result<()> {
@@ -264,11 +328,28 @@ pub fn check_room(bytes: usize) -> Result<()> {
     }
 }
 
-/// An empty list with room for `count` values, in one piece; `ENOMEM` where there is none.
-pub fn list_of<T>(count: usize) -> Result<alloc::vec::Vec<T>> {
-    let mut list = alloc::vec::Vec::new();
+/// An empty list with room for `count` values, in one piece; `ENOMEM` where there is none beside the reserve.
+pub fn list_of<T>(count: usize) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    check_room_for_list::<T>(count)?;
     list.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
     Ok(list)
+}
+
+/// What fits in a page may use the reserve, as all that is small.
+fn check_room_for_list<T>(count: usize) -> Result<()> {
+    let bytes = count.saturating_mul(size_of::<T>());
+    if bytes > PAGE_SIZE { check_room(bytes) } else { Ok(()) }
+}
+
+/// Makes room in a list that programs can make long, for `more` values; `ENOMEM` where there is none beside the reserve.
+pub fn make_room<T>(list: &mut Vec<T>, more: usize) -> Result<()> {
+    let needed = list.len().saturating_add(more);
+    if needed > list.capacity() {
+        check_room_for_list::<T>(needed.max(2 * list.capacity()))?;
+        list.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
+    }
+    Ok(())
 }
 
 /// One page of memory, counted: it goes back to the allocator with its last handle. Pages that are not RAM (a mapped
@@ -407,8 +488,11 @@ impl Drop for Frame {
             let meta = a.meta(page as u32);
             meta.count = meta.count.checked_sub(1).expect("a page has as many references as handles");
             if meta.count == 0 {
-                a.give(page as u32, 0);
+                a.give(page as u32, 0, false);
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ extern crate std;
 pub mod errno;
 pub mod file;
 pub mod frames;
+pub mod heap;
 pub mod platform;
 pub mod sync;
 #[cfg(any(test, feature = "host"))]

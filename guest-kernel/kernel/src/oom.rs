@@ -5,7 +5,8 @@ use crate::mm::heap;
 use crate::task::process::{self, ExitStatus, Process};
 use crate::task::{current, exit, sched};
 use alloc::sync::Arc;
-use ampoule_kbase::PAGE_SIZE;
+use ampoule_kbase::{Errno, PAGE_SIZE, Result, frames};
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::SIGKILL;
 
@@ -19,6 +20,8 @@ const SMALL_THING: u64 = 256;
 const EQUAL_SHIFT: u32 = 3;
 /// How often others get the CPU so that one of them can end.
 const PATIENCE: usize = 256;
+/// How many have to go at one gate, at most.
+const ROUNDS: usize = 64;
 
 /// How often somebody had to go, for `/proc/vmstat`.
 pub fn kills() -> u64 {
@@ -86,16 +89,70 @@ pub fn kill_for_memory() {
     }
 }
 
-/// The kernel itself needed what was kept for it: kills, and waits until the victim is gone, so that the next system call
-/// finds a reserve again. Called where no lock is held.
-pub fn relieve() {
-    let Some((pages, victim)) = choose() else { return };
-    kill(pages, &victim);
+/// The gate that programs pass on every way into the kernel, and when they go on after a wait in it: while the kernel has eaten
+/// into its reserve, somebody has to go first. So each program has most of the reserve for the allocations of its call that
+/// cannot fail. Called where no lock is held. `Break`: the current thread has to end itself now.
+#[inline]
+pub fn gate() -> ControlFlow<()> {
+    if frames::reserve_is_eaten() {
+        relieve(frames::reserve_is_eaten);
+        if is_killed() {
+            return ControlFlow::Break(());
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// A call has failed for want of memory: if programs get none, somebody has to go, so that others do not fail the same way
+/// while the one that took it all sits on it. Called where no lock is held.
+#[cold]
+pub fn call_failed() {
+    if frames::is_low() {
+        relieve(frames::is_low);
+    }
+}
+
+/// Does what has to succeed if killing somebody helps: new processes and new programs. `attempt` has undone what it began when
+/// it fails for want of memory. Called where no lock is held.
+pub fn insist<R>(mut attempt: impl FnMut() -> Result<R>) -> Result<R> {
+    for _ in 0..ROUNDS {
+        match attempt() {
+            Err(Errno::ENOMEM) if frames::is_scarce() && !is_killed() => {
+                let Some((pages, victim)) = choose() else { return Err(Errno::ENOMEM) };
+                kill(pages, &victim);
+                wait_for(&victim, is_killed);
+            }
+            result => return result,
+        }
+    }
+    Err(Errno::ENOMEM)
+}
+
+fn is_killed() -> bool {
+    current().killed.load(Ordering::Relaxed)
+}
+
+/// Kills until memory is no longer `scarce`, or nobody can be killed for it.
+#[cold]
+fn relieve(scarce: fn() -> bool) {
+    let done = || !scarce() || is_killed();
+    for _ in 0..ROUNDS {
+        if done() {
+            break;
+        }
+        let Some((pages, victim)) = choose() else { break };
+        kill(pages, &victim);
+        wait_for(&victim, done);
+    }
+    heap::set_aside();
+}
+
+/// Lets others run until the victim is gone, the wait is `done`, or patience is at its end.
+fn wait_for(victim: &Process, done: impl Fn() -> bool) {
     for _ in 0..PATIENCE {
-        if victim.ended() || current().killed.load(Ordering::Relaxed) {
+        if victim.ended() || done() {
             break;
         }
         sched::yield_now();
     }
-    heap::set_aside();
 }

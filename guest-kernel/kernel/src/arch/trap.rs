@@ -144,6 +144,9 @@ fn page_fault(frame: &TrapFrame) {
     } else {
         crate::mm::Access::Read
     };
+    if crate::oom::gate().is_break() {
+        return;
+    }
     task::current().process.faults.fetch_add(1, Ordering::Relaxed);
     // The lock ends with the statement: what a fault leads to looks at memory itself.
     let result = task::current().memory().lock().fault(frame.cr2, access);

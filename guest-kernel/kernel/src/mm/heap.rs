@@ -1,27 +1,20 @@
-//! The kernel's heap: the `talc` allocator, fed with blocks of page frames as it grows.
+//! The kernel's heap: `ampoule_kbase::heap`, and a block that is set aside for when memory is in pieces.
 //!
 //! Most of the kernel's allocations cannot fail, so the heap may not run out in the middle of a system call. Programs get no
-//! frames of the kernel's reserve (see `frames`), the heap does; when it had to, [`take_alarm`] says so, and before the next
-//! system call somebody has to go (`oom::relieve`). Where memory is in pieces, a block that was set aside helps out.
-//! What a single call can make larger than that is asked for first: `frames::check_room`, `Vec::try_reserve`.
+//! frames of the kernel's reserve (see `frames`), the heap does; when it has eaten into it, no program gets to use the kernel
+//! before somebody has gone (`oom::gate`). What a single call can make large is asked for first: `frames::check_room`,
+//! `frames::make_room`, `frames::list_of`.
 
-use ampoule_kbase::{Errno, PAGE_SIZE, frames};
-use core::alloc::Layout;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use talc::TalcLock;
-
-/// The least that the heap grows by: 2^4 pages, 64 KiB. Untouched parts of it cost nothing.
-const GROWTH_ORDER: u32 = 4;
-/// Allocations of this size have room in a page beside the allocator's own bookkeeping.
-const SMALL: usize = PAGE_SIZE / 2;
+use ampoule_kbase::heap::PageHeap;
+use ampoule_kbase::{PAGE_SIZE, frames};
+use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// What is set aside for when no block of frames is large enough: 2^7 pages, 512 KiB, or what can be had.
 const ASIDE_ORDERS: core::ops::RangeInclusive<usize> = 4..=7;
 /// Of a machine's pages, at most this part is set aside.
 const ASIDE_PART: u64 = 64;
 
-/// The heap had to grow although memory was scarce.
-static ALARM: AtomicBool = AtomicBool::new(false);
 /// The block that is set aside, with its order in the low bits; or 0.
 static ASIDE: AtomicU64 = AtomicU64::new(0);
 
@@ -39,74 +32,45 @@ pub fn set_aside() {
     }
 }
 
-/// Whether the heap has eaten into the reserve since the last time.
-#[inline]
-pub fn take_alarm() -> bool {
-    ALARM.load(Ordering::Relaxed) && ALARM.swap(false, Ordering::Relaxed)
+/// Gives the block that was set aside to the frame allocator; says whether there was one.
+fn use_aside() -> bool {
+    let aside = ASIDE.swap(0, Ordering::Relaxed);
+    let order = (aside % PAGE_SIZE as u64) as usize;
+    if aside != 0 {
+        // SAFETY: the block came from `set_aside`, with this order, and nobody else knows of it.
+        unsafe { frames::free_block(aside - order as u64, order) };
+    }
+    aside != 0
 }
 
-/// The heap's lock: never contended on one CPU without preemption.
-pub struct HeapLock(AtomicBool);
+struct Heap(PageHeap);
 
-// SAFETY: `try_lock` succeeds for one caller at a time, until `unlock`.
-unsafe impl lock_api::RawMutex for HeapLock {
-    const INIT: Self = Self(AtomicBool::new(false));
-    type GuardMarker = lock_api::GuardSend;
-
-    fn lock(&self) {
-        assert!(self.try_lock(), "the heap is used while it grows");
-    }
-
-    fn try_lock(&self) -> bool {
-        !self.0.swap(true, Ordering::Acquire)
-    }
-
-    unsafe fn unlock(&self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
-/// Feeds the heap from the frame allocator.
-#[derive(Debug)]
-pub struct FrameSource;
-
-// SAFETY: only the frame allocator is used, which does not allocate from the heap.
-unsafe impl talc::source::Source for FrameSource {
-    fn acquire<B: talc::base::binning::Binning>(
-        talc: &mut talc::base::Talc<Self, B>,
-        layout: Layout,
-    ) -> Result<(), ()> {
-        // The allocator's own bookkeeping takes less than a page.
-        let needed = layout.size() + layout.align() + PAGE_SIZE;
-        let least = needed.div_ceil(PAGE_SIZE).next_power_of_two().trailing_zeros();
-        let take = |order: u32| frames::allocate_block(order as usize, false).map(|block| (block, order));
-        // Where memory is scarce or in pieces, what is needed now has to do.
-        // What is small fits in a single page, and those are there as long as anything is.
-        let single = || if layout.size() + layout.align() <= SMALL { take(0) } else { Err(Errno::ENOMEM) };
-        let taken = take(least.max(GROWTH_ORDER)).or_else(|_| take(least)).or_else(|_| single());
-        let (block, order) = match taken {
-            Ok(taken) => taken,
-            Err(_) => take_aside(least).ok_or(())?,
-        };
-        if frames::is_low() {
-            ALARM.store(true, Ordering::Relaxed);
+// SAFETY: all is passed on to the heap, which upholds the contract.
+unsafe impl GlobalAlloc for Heap {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            let at = self.0.alloc(layout);
+            if at.is_null() && use_aside() { self.0.alloc(layout) } else { at }
         }
-        // SAFETY: the block was just allocated, or set aside, and is never given back.
-        unsafe { talc.claim(frames::direct(block), PAGE_SIZE << order) }.map(|_| ()).ok_or(())
     }
-}
 
-/// The block that was set aside and its order, if it is large enough.
-fn take_aside(least: u32) -> Option<(u64, u32)> {
-    ALARM.store(true, Ordering::Relaxed);
-    let aside = ASIDE.load(Ordering::Relaxed);
-    let order = (aside % PAGE_SIZE as u64) as u32;
-    if aside == 0 || order < least {
-        return None;
+    #[inline]
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { self.0.dealloc(at, layout) }
     }
-    ASIDE.store(0, Ordering::Relaxed);
-    Some((aside - u64::from(order), order))
+
+    #[inline]
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe {
+            let new = self.0.realloc(at, layout, size);
+            if new.is_null() && use_aside() { self.0.realloc(at, layout, size) } else { new }
+        }
+    }
 }
 
 #[global_allocator]
-static HEAP: TalcLock<HeapLock, FrameSource> = TalcLock::new(FrameSource);
+static HEAP: Heap = Heap(PageHeap::new());

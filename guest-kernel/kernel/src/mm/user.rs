@@ -8,7 +8,7 @@ pub use super::buffers::UserBuffers;
 use super::{Access, Fault, PAGE, USER_END};
 use crate::task;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Result, UserMemory};
+use ampoule_kbase::{Errno, Result, UserMemory, frames};
 use core::mem::MaybeUninit;
 
 /// Plain data that system calls pass in memory: any bit pattern is a value, and there is no padding to leak.
@@ -108,14 +108,14 @@ pub fn read_string(address: u64, limit: usize) -> Result<Vec<u8>> {
         check(at, 1, Access::Read)?;
         // SAFETY: the rest of the page is mapped user memory, by the check.
         let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, room) };
-        match bytes.iter().position(|byte| *byte == 0) {
-            Some(end) => text.extend_from_slice(&bytes[..end]),
-            None => text.extend_from_slice(bytes),
-        }
+        let end = bytes.iter().position(|byte| *byte == 0);
+        let piece = &bytes[..end.unwrap_or(room)];
+        frames::make_room(&mut text, piece.len())?;
+        text.extend_from_slice(piece);
         if text.len() >= limit {
             return Err(Errno::ENAMETOOLONG);
         }
-        if bytes.contains(&0) {
+        if end.is_some() {
             return Ok(text);
         }
         at += room as u64;

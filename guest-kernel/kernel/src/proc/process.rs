@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, Result};
+use ampoule_kbase::{Errno, Result, frames};
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 
@@ -24,11 +24,11 @@ pub fn text(process: &Process, tid: u32, name: &str) -> Result<Vec<u8>> {
         "comm" => [process.program.lock().name.as_slice(), b"\n"].concat(),
         "cmdline" => {
             let layout = process.memory.lock().lock().layout.arguments;
-            peek(process, layout)
+            peek(process, layout)?
         }
         "environ" => {
             let layout = process.memory.lock().lock().layout.environment;
-            peek(process, layout)
+            peek(process, layout)?
         }
         "auxv" => process.program.lock().auxiliary.clone(),
         "maps" => maps(process)?,
@@ -169,13 +169,14 @@ fn statm(process: &Process) -> String {
     format!("{} {} 0 0 0 0 0\n", space.size() / PAGE, space.used_pages())
 }
 
-fn peek(process: &Process, (start, end): (u64, u64)) -> Vec<u8> {
+fn peek(process: &Process, (start, end): (u64, u64)) -> Result<Vec<u8>> {
     let length = end.saturating_sub(start).min(crate::task::exec::MAX_ARGUMENTS as u64) as usize;
-    let mut bytes = alloc::vec![0; length];
+    let mut bytes = frames::list_of(length)?;
+    bytes.resize(length, 0);
     let memory = process.memory.lock().clone();
     let count = memory.lock().peek(start, &mut bytes);
     bytes.truncate(count);
-    bytes
+    Ok(bytes)
 }
 
 fn maps(process: &Process) -> Result<Vec<u8>> {
@@ -184,7 +185,7 @@ fn maps(process: &Process) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     for area in space.areas() {
         let line = map_line(area);
-        text.try_reserve(line.len()).map_err(|_| Errno::ENOMEM)?;
+        frames::make_room(&mut text, line.len())?;
         text.extend_from_slice(line.as_bytes());
     }
     Ok(text)

@@ -155,11 +155,8 @@ pub fn unknown_calls() -> u64 {
 
 /// Carries out the call that the registers ask for.
 pub fn dispatch(frame: &mut TrapFrame) {
-    if crate::mm::heap::take_alarm() {
-        crate::oom::relieve();
-        if current().killed.load(Ordering::Relaxed) {
-            return;
-        }
+    if crate::oom::gate().is_break() {
+        return;
     }
     if !seccomp::admits(frame) {
         return;
@@ -182,6 +179,9 @@ pub fn dispatch(frame: &mut TrapFrame) {
         Ok(value) => frame.rax = value,
         Err(errno) => {
             frame.rax = (-i64::from(errno.0)) as u64;
+            if errno == Errno::ENOMEM {
+                crate::oom::call_failed();
+            }
             if errno.0 >= Errno::ERESTARTSYS.0 {
                 // Whatever interrupted it decides how it goes on.
                 current().attention.store(true, Ordering::Relaxed);

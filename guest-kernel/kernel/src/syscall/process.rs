@@ -4,6 +4,7 @@ use super::{Args, Call, call, frame_call, path};
 use crate::arch::context;
 use crate::arch::trap::TrapFrame;
 use crate::mm::{USER_END, user};
+use crate::oom;
 use crate::task::exec::{self, MAX_ARGUMENTS, MAX_STRING};
 use crate::task::process::{self, ExitStatus, Process, Usage};
 use crate::task::wait::{self, ChildKind, Event, Selection};
@@ -48,7 +49,7 @@ pub const CALLS: &[Call] = &[
 ];
 
 fn finish(frame: &TrapFrame, request: &clone::Request) -> Result<u64> {
-    clone::clone(frame, request).map(u64::from)
+    oom::insist(|| clone::clone(frame, request)).map(u64::from)
 }
 
 fn plain(flags: u32) -> clone::Request {
@@ -159,7 +160,7 @@ fn execve(frame: &mut TrapFrame) -> Result<u64> {
     let [name, argv, envp, ..] = frame.arguments();
     let name = user::read_path(name)?;
     let file = path::open_program(&name)?;
-    start_program(frame, file, name, argv, envp)
+    oom::insist(|| start_program(frame, file.clone(), name.clone(), argv, envp))
 }
 
 fn execveat(frame: &mut TrapFrame) -> Result<u64> {
@@ -167,7 +168,7 @@ fn execveat(frame: &mut TrapFrame) -> Result<u64> {
     let name = user::read_path(name)?;
     let file = path::open_program_at(fd, &name, flags as u32)?;
     let shown = if name.is_empty() { alloc::format!("/dev/fd/{}", fd as i32).into_bytes() } else { name };
-    start_program(frame, file, shown, argv, envp)
+    oom::insist(|| start_program(frame, file.clone(), shown.clone(), argv, envp))
 }
 
 fn start_program(

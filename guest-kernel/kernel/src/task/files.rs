@@ -70,7 +70,7 @@ impl FileTable {
 
     fn put(&mut self, index: usize, descriptor: Descriptor) -> Result<Option<Descriptor>> {
         if let Some(missing) = (index + 1).checked_sub(self.slots.len()) {
-            self.slots.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
+            frames::make_room(&mut self.slots, missing)?;
             self.slots.resize_with(index + 1, || None);
         }
         Ok(self.slots[index].replace(descriptor))

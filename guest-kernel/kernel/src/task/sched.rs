@@ -6,7 +6,7 @@ use crate::arch::trap::TrapFrame;
 use crate::arch::{context, cpu};
 use crate::mm::AddressSpace;
 use crate::time::{clock, timers};
-use crate::{interrupts, signal};
+use crate::{interrupts, oom, signal};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use ampoule_kbase::{Errno, Events, Mutex, Result, TimerId, TimerTarget, WaitQueue};
@@ -296,6 +296,9 @@ pub fn block_on<R>(
             break Err(Interruption::Timeout);
         }
         wait(this);
+        if oom::gate().is_break() {
+            break Err(Interruption::Signal);
+        }
     };
     for (queue, id) in queues.iter().zip(ids) {
         queue.remove(id);
