@@ -13,6 +13,7 @@ pub use info::{SI_TIMER, SignalInfo};
 pub use send::{force, send_to_group, send_to_process, send_to_thread, wake_for};
 
 use alloc::vec::Vec;
+use ampoule_kbase::frames;
 
 /// Signals are numbered from 1 to 64.
 pub const COUNT: u32 = 64;
@@ -51,12 +52,16 @@ impl Pending {
         self.queue.len()
     }
 
-    /// Adds a signal; standard ones merge with one that is pending already. False: the queue is full.
+    /// Adds a signal; standard ones merge with one that is pending already. False: the queue is full, or there is no memory for
+    /// a longer one. Real-time signals leave room for each standard one, so that those are not lost.
     pub fn add(&mut self, info: SignalInfo) -> bool {
         if self.set & bit(info.signo) != 0 && info.signo < FIRST_REALTIME {
             return true;
         }
-        if self.queue.len() >= QUEUE_LIMIT {
+        let is_standard = info.signo < FIRST_REALTIME;
+        let needed = if is_standard { 1 } else { FIRST_REALTIME as usize };
+        let full = !is_standard && self.queue.len() >= QUEUE_LIMIT;
+        if full || frames::make_room(&mut self.queue, needed).is_err() {
             return false;
         }
         self.set |= bit(info.signo);

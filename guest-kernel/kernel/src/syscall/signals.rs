@@ -295,7 +295,8 @@ fn read_info(signo: u32, address: u64, own: bool) -> Result<SignalInfo> {
 
 /// Whether a signal that queues finds room where so many wait.
 fn check_queue(signo: u32, waiting: usize) -> Result<()> {
-    let full = waiting >= crate::signal::QUEUE_LIMIT && signo >= crate::signal::FIRST_REALTIME;
+    let full = (waiting >= crate::signal::QUEUE_LIMIT || ampoule_kbase::frames::is_low())
+        && signo >= crate::signal::FIRST_REALTIME;
     if full { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 
