@@ -105,8 +105,8 @@ fn times_are_in_order() {
         timings.process_start,
         timings.kvm_opened,
         timings.vm_created,
-        timings.kernel_loaded,
         timings.memory_mapped,
+        timings.kernel_loaded,
         timings.vcpu_ready,
         timings.end,
     ];
