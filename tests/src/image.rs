@@ -1,8 +1,8 @@
 //! Images that many tests share: built once, by whoever comes first, also of several processes.
 
 use crate::Program;
-use rustix::fs::{FlockOperation, flock};
-use std::fs::{self, File};
+use crate::lock::lock;
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -83,8 +83,7 @@ pub fn build(tree: &Path) -> PathBuf {
 pub fn cached(directory: &Path, name: &str, sources: &[&Path], fill: impl FnOnce(&Tree)) -> PathBuf {
     fs::create_dir_all(directory).expect("a directory for images");
     let image = directory.join(name);
-    let lock = File::create(directory.join(format!("{name}.lock"))).expect("a file to lock");
-    flock(&lock, FlockOperation::LockExclusive).expect("flock");
+    let _lock = lock(&directory.join(format!("{name}.lock")));
     let newer = |source: &&Path| modified(source) < modified(&image);
     if image.exists() && sources.iter().all(newer) {
         return image;

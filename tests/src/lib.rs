@@ -9,6 +9,7 @@
 pub mod binary;
 pub mod diff;
 pub mod image;
+mod lock;
 mod program;
 mod turn;
 

@@ -4,7 +4,7 @@
 //! whole host's: a test that counts must not see them come from, or go with, its neighbour.
 
 use crate::Program;
-use rustix::fs::{FlockOperation, flock};
+use crate::lock::lock;
 use std::fs::File;
 use std::thread::panicking;
 
@@ -15,10 +15,7 @@ pub struct Turn(#[expect(dead_code, reason = "holds the lock")] File);
 impl Turn {
     /// Waits for it.
     pub fn take() -> Self {
-        let path = std::env::temp_dir().join("ampoule-tests-turn");
-        let file = File::create(path).expect("the file of turns");
-        flock(&file, FlockOperation::LockExclusive).expect("a turn");
-        Self(file)
+        Self(lock(&std::env::temp_dir().join("ampoule-tests-turn")))
     }
 }
 

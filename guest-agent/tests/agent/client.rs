@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// No step of any test takes this long on a working agent.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A shell's loop that outlasts every test, though not for long an agent that was killed.
+pub const LINGER: &str = "for i in $(seq 2000); do sleep 0.01; done";
+
 /// The agent's binary: what `AMPOULE_AGENT` names, or else built here.
 pub fn agent_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();

@@ -72,8 +72,7 @@ fn signals_reach_the_group_or_the_process() {
     let mut guest = Guest::start();
     for (target, both) in [(SignalTarget::Group, true), (SignalTarget::Process, false)] {
         let wait = if both { "wait;" } else { "" };
-        let child =
-            "sh -c 'trap \"echo child; exit\" TERM; echo ready; for i in $(seq 2000); do sleep 0.01; done'";
+        let child = format!("sh -c 'trap \"echo child; exit\" TERM; echo ready; {LINGER}'");
         guest.launch(sh(1, &format!("trap '{wait} echo parent; exit 5' TERM; {child} & wait")));
         guest.next();
         guest.send(&HostMessage::Signal { job: job(1), signo: 15, target });
@@ -115,11 +114,8 @@ fn a_stopped_job_can_go_on() {
 #[test]
 fn shutdown_asks_first_and_then_kills() {
     let mut guest = Guest::start();
-    guest.launch(sh(
-        1,
-        "trap 'echo asked; exit 7' TERM; echo ready; for i in $(seq 2000); do sleep 0.01; done",
-    ));
-    guest.launch(sh(2, "trap '' TERM; echo ready; for i in $(seq 2000); do sleep 0.01; done"));
+    guest.launch(sh(1, &format!("trap 'echo asked; exit 7' TERM; echo ready; {LINGER}")));
+    guest.launch(sh(2, &format!("trap '' TERM; echo ready; {LINGER}")));
     let mut ready = 0;
     while ready < 2 {
         ready += usize::from(matches!(guest.next(), Event::Data(..)));

@@ -42,10 +42,7 @@ fn it_is_the_controlling_terminal() {
 #[test]
 fn a_resize_is_noticed() {
     let mut guest = Guest::start();
-    guest.launch(on_tty(
-        1,
-        "trap 'stty size; exit' WINCH; echo ready; for i in $(seq 2000); do sleep 0.01; done",
-    ));
+    guest.launch(on_tty(1, &format!("trap 'stty size; exit' WINCH; echo ready; {LINGER}")));
     wait_for(&mut guest, "ready");
     guest.send(&HostMessage::Resize { job: job(1), size: TtySize { rows: 40, cols: 50 } });
     assert_eq!(guest.finish(job(1), None).text(), "40 50\r\n");

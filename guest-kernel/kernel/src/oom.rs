@@ -116,13 +116,10 @@ pub fn call_failed() {
 /// it fails for want of memory. Called where no lock is held.
 pub fn insist<R>(mut attempt: impl FnMut() -> Result<R>) -> Result<R> {
     for _ in 0..ROUNDS {
-        match attempt() {
-            Err(Errno::ENOMEM) if frames::is_scarce() && !is_killed() => {
-                let Some((pages, victim)) = choose() else { return Err(Errno::ENOMEM) };
-                kill(pages, &victim);
-                wait_for(&victim, is_killed);
-            }
-            result => return result,
+        let result = attempt();
+        let helps = matches!(result, Err(Errno::ENOMEM)) && frames::is_scarce() && !is_killed();
+        if !helps || !make_somebody_go(is_killed) {
+            return result;
         }
     }
     Err(Errno::ENOMEM)
@@ -137,22 +134,23 @@ fn is_killed() -> bool {
 fn relieve(scarce: fn() -> bool) {
     let done = || !scarce() || is_killed();
     for _ in 0..ROUNDS {
-        if done() {
+        if done() || !make_somebody_go(done) {
             break;
         }
-        let Some((pages, victim)) = choose() else { break };
-        kill(pages, &victim);
-        wait_for(&victim, done);
     }
     heap::set_aside();
 }
 
-/// Lets others run until the victim is gone, the wait is `done`, or patience is at its end.
-fn wait_for(victim: &Process, done: impl Fn() -> bool) {
+/// Kills, and lets others run until the victim is gone, the wait is `done`, or patience is at its end. False: nobody can be
+/// killed.
+fn make_somebody_go(done: impl Fn() -> bool) -> bool {
+    let Some((pages, victim)) = choose() else { return false };
+    kill(pages, &victim);
     for _ in 0..PATIENCE {
         if victim.ended() || done() {
             break;
         }
         sched::yield_now();
     }
+    true
 }

@@ -91,10 +91,10 @@ pub struct Timings {
     pub kvm_opened: Option<u64>,
     /// The VM was there, still empty.
     pub vm_created: Option<u64>,
-    /// The kernel and what it reads at boot were in RAM.
-    pub kernel_loaded: Option<u64>,
     /// RAM and images were the guest's.
     pub memory_mapped: Option<u64>,
+    /// The kernel and what it reads at boot were in RAM, as far as the vCPU's thread had to wait for that.
+    pub kernel_loaded: Option<u64>,
     /// Right before the first `KVM_RUN`.
     pub vcpu_ready: Option<u64>,
     /// The guest's first connect to a port of the host was accepted: with our agent, the control connection.

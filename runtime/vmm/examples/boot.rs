@@ -126,8 +126,8 @@ fn report(line: &[u8]) -> std::io::Result<()> {
     for (what, time) in [
         ("kvm opened", times.kvm_opened),
         ("vm created", times.vm_created),
-        ("kernel loaded", times.kernel_loaded),
         ("memory mapped", times.memory_mapped),
+        ("kernel loaded", times.kernel_loaded),
         ("vcpu ready", times.vcpu_ready),
         ("control connected", times.control_connected),
         ("end", times.end),

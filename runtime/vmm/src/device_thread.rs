@@ -32,7 +32,8 @@ const STACK_SIZE: usize = 256 * 1024;
 pub struct Errands {
     /// The guest's CPUID.
     pub cpuid: Errand<CpuId>,
-    /// Puts the kernel and all that it finds in memory there. Gives the kernel's entry point. Reads what somebody hostile may have made, so only behind a filter.
+    /// Puts the kernel and all that it finds in memory there. Gives the kernel's entry point. Reads what somebody hostile may
+    /// have made: to be run behind a filter only.
     pub load: Errand<u64>,
 }
 

@@ -160,7 +160,7 @@ fn execve(frame: &mut TrapFrame) -> Result<u64> {
     let [name, argv, envp, ..] = frame.arguments();
     let name = user::read_path(name)?;
     let file = path::open_program(&name)?;
-    oom::insist(|| start_program(frame, file.clone(), name.clone(), argv, envp))
+    start_program(frame, &file, &name, argv, envp)
 }
 
 fn execveat(frame: &mut TrapFrame) -> Result<u64> {
@@ -168,24 +168,26 @@ fn execveat(frame: &mut TrapFrame) -> Result<u64> {
     let name = user::read_path(name)?;
     let file = path::open_program_at(fd, &name, flags as u32)?;
     let shown = if name.is_empty() { alloc::format!("/dev/fd/{}", fd as i32).into_bytes() } else { name };
-    oom::insist(|| start_program(frame, file.clone(), shown.clone(), argv, envp))
+    start_program(frame, &file, &shown, argv, envp)
 }
 
 fn start_program(
     frame: &mut TrapFrame,
-    file: Arc<ampoule_kbase::OpenFile>,
-    path: Vec<u8>,
+    file: &Arc<ampoule_kbase::OpenFile>,
+    path: &[u8],
     argv: u64,
     envp: u64,
 ) -> Result<u64> {
-    let mut total = MAX_ARGUMENTS;
-    let mut argv = string_array(argv, &mut total)?;
-    let envp = string_array(envp, &mut total)?;
-    if argv.is_empty() {
-        // As Linux does since 5.18: a program always has a name.
-        argv.push(Vec::new());
-    }
-    exec::execute(frame, exec::Request { file, path, argv, envp })?;
+    oom::insist(|| {
+        let mut total = MAX_ARGUMENTS;
+        let mut argv = string_array(argv, &mut total)?;
+        let envp = string_array(envp, &mut total)?;
+        if argv.is_empty() {
+            // As Linux does since 5.18: a program always has a name.
+            argv.push(Vec::new());
+        }
+        exec::execute(frame, exec::Request { file: Arc::clone(file), path: path.to_vec(), argv, envp })
+    })?;
     // The new program's registers are all in the frame; what is returned becomes its RAX.
     Ok(0)
 }
