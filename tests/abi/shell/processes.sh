@@ -15,7 +15,9 @@ seq 1 20 | xargs -P 4 -n 1 sh -c 'echo $0' | sort -n | tail -n 1
 seq 1 3 | xargs -I X echo "<X>"
 echo fail | xargs false; echo "status $?"
 time true 2>&1 | grep -c real
-watch_dog() { sleep 30 & w=$!; kill $w; wait $w; }; watch_dog; echo "status $?"
+# The shell tells of a death that it waits for, and not of one before.
+watch_dog() { sleep 30 & w=$!; { sleep 0.5; kill $w; } & wait $w; }; watch_dog; echo "status $?"
+sleep 30 & w=$!; kill $w; sleep 0.5; wait $w; echo "status $?"
 date -u -d @0 +%Y-%m-%d; sleep 0.01; usleep 1000; echo slept
 env | grep -c '^PATH='
 which sh > /dev/null && echo which
