@@ -138,7 +138,8 @@ fn wrong_kernels_are_refused() {
     let head = write(directory.path(), "head", &program[..100]);
     for path in [&empty, &text, &head, &directory.path().to_owned(), &"/no/such".into(), &"/dev/null".into()]
     {
-        Program::sandbox(["--kernel", path.to_str().unwrap(), "--", "true"]).run().failed(125, &["kernel"]);
+        let path = path.to_str().unwrap();
+        Program::sandbox(["--kernel", path, "--", "true"]).run().failed(125, &["kernel", path]);
     }
     // A program of another kind may look like a kernel until it runs.
     Program::sandbox(["--kernel", ampoule_tests::BUSYBOX, "--", "true"]).run().failed(125, &[]);

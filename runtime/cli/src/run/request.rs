@@ -73,7 +73,11 @@ impl Request {
             filter: filter::compile(&policy.system_calls)?,
             kill_grace: policy.deadlines.kill_grace,
             output_limit: policy.limits.output_file,
-            manner: if args.json || args.timings { Manner::Terminate } else { Manner::Kill },
+            // A killed VMM says no more: neither its timings nor the end of the guest's log.
+            manner: match args.json || args.timings || guest_log {
+                true => Manner::Terminate,
+                false => Manner::Kill,
+            },
         };
         let (out, err) = match args.json {
             true => (Sink::memory(policy.limits.capture), Sink::memory(policy.limits.capture)),

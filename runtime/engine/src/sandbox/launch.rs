@@ -50,6 +50,7 @@ impl Sandbox {
             liveness: None,
             deadlines: config.deadlines,
             memory: config.memory,
+            kernel: config.kernel.name().to_owned(),
             quota: Quota::new(&config.limits, Instant::now()),
             cgroup: Some(cgroup),
             timeline,

@@ -18,6 +18,7 @@ use crate::timeline::{Nanos, Timeline};
 use ampoule_cgroup::Cgroup;
 use ampoule_policies::{Deadlines, Mib};
 use ampoule_protocol::ByeReason;
+use ampoule_vmm_api::Reason;
 use rustix::event::epoll;
 use rustix::io::{Errno, read};
 use rustix::process::Signal;
@@ -77,6 +78,8 @@ pub struct Sandbox {
     liveness: Option<Liveness>,
     deadlines: Deadlines,
     memory: Mib,
+    /// What to call the guest kernel: the VMM has it as an open file only.
+    kernel: String,
     timeline: Timeline,
     epoll: OwnedFd,
     /// Whether the epoll also waits for room to send.
@@ -282,7 +285,10 @@ impl Sandbox {
             return;
         }
         self.unwatch(self.report.as_fd());
-        if let Some(status) = self.report.status() {
+        if let Some(mut status) = self.report.status() {
+            if status.reason == Reason::BadKernel {
+                status.message = format!("{}: {}", self.kernel, status.message);
+            }
             self.timeline.vmm = status.timings;
             self.peak_rss_kib = Some(status.peak_rss_kib);
             self.input(Input::Status(status, self.memory));
