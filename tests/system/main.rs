@@ -6,13 +6,14 @@
 //! - [`hostile`]: guest kernels and jobs that break the guest. [`terminal`]: `ampoule shell`.
 //! - [`jail`]: what the VMM is locked up in.
 //! - [`quotas`]: every limit, and policies.
-//! - [`kernels`]: stock Linux kernels. [`host`]: hosts without KVM, `doctor`, images.
+//! - [`kernels`]: stock Linux kernels; [`kernel_build`] makes one. [`host`]: hosts without KVM, `doctor`, images.
 
 mod ends;
 mod exhaustion;
 mod host;
 mod hostile;
 mod jail;
+mod kernel_build;
 mod kernels;
 mod leftovers;
 mod many;

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => printing(|| Ok(doctor::doctor(args.json))),
         Command::Policy(command) => printing(|| policy::policy(command)),
         Command::Image(command) => printing(|| image::image(command).map(|()| ExitCode::SUCCESS)),
-        Command::Kernel(command) => printing(|| kernel::kernel(command).map(|()| ExitCode::SUCCESS)),
+        Command::Kernel(command) => printing(|| kernel::kernel(command)),
         Command::Completions { shell } => printing(|| {
             clap_complete::generate(shell, &mut Cli::command(), "ampoule", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use thiserror::Error;
 
 /// Why there is no kernel.
@@ -76,9 +77,61 @@ pub enum Error {
     /// No such kernel.
     #[error("there is no kernel {0} in the local store (see `ampoule kernel list`)")]
     NotStored(String),
+    /// What a kernel is built with is not installed.
+    #[error("a kernel cannot be built here without {tools}: install them with `apt-get install {packages}`")]
+    NoTools {
+        /// What is missing.
+        tools: String,
+        /// Debian's packages of it.
+        packages: String,
+    },
+    /// No source was named, and none is installed.
+    #[error("there is no source of Linux in {}: install it with `apt-get install linux-source`, or name one with --source", .0.display())]
+    NoSource(PathBuf),
+    /// A source that is none.
+    #[error("{what} is not usable as the source of Linux: {problem}")]
+    Source {
+        /// The file or directory.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A configuration that cannot be understood.
+    #[error("{what}, line {line}: neither a comment nor `CONFIG_NAME=value`: {text:?}")]
+    Fragment {
+        /// The file.
+        what: String,
+        /// Which line, from 1.
+        line: usize,
+        /// The line.
+        text: String,
+    },
+    /// Options that the source does not know, or whose conditions do not hold.
+    #[error("the source of Linux does not give what the configuration asks for:{}", indented(.0))]
+    Dropped(Vec<String>),
+    /// A step of the build failed.
+    #[error("`make {target}` failed ({status}); all that it wrote is in {}; it ends with{}", .log.display(), indented(.tail))]
+    Make {
+        /// Which step.
+        target: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// All of its output.
+        log: PathBuf,
+        /// The end of it.
+        tail: Vec<String>,
+    },
+    /// The user does not want it any more.
+    #[error("interrupted")]
+    Interrupted,
     /// No place for the store.
     #[error("neither XDG_DATA_HOME nor HOME says where kernels are stored")]
     NoHome,
+}
+
+/// Lines, each below the sentence.
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n  | {line}")).collect()
 }
 
 impl Error {

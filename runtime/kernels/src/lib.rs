@@ -5,10 +5,12 @@
 //! - [`Package`]: a kernel and its modules, from a Debian package or from files of an installation.
 //! - [`initramfs`]: the modules as an archive that the guest's first program loads.
 //! - [`Store`]: kernels under names.
+//! - [`build`]: a minimal kernel from the source of Linux.
 //!
 //! Every input is hostile: what it says of itself is checked, and it is decompressed up to a limit.
 #![forbid(unsafe_code)]
 
+pub mod build;
 mod bzimage;
 mod decompress;
 mod elf;

@@ -8,7 +8,7 @@ mod transfer;
 mod units;
 
 pub use environment::{EnvArg, parse_env_file};
-pub use kernel::KernelCommand;
+pub use kernel::{KernelBuildArgs, KernelCommand};
 pub use run::{IsolationLevel, RunArgs};
 pub use transfer::{InputArg, OutputArg};
 
@@ -41,7 +41,7 @@ pub enum Command {
     /// Build and manage root images
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Import and manage stock Linux kernels
+    /// Build, import and manage Linux kernels
     #[command(subcommand)]
     Kernel(KernelCommand),
     /// Print a completion script for a shell

@@ -1,20 +1,25 @@
-//! `ampoule kernel`: imports, lists and removes stock Linux kernels; and which kernel a sandbox gets.
+//! `ampoule kernel`: builds, imports, lists and removes Linux kernels; and which kernel a sandbox gets.
 
+mod build;
 pub mod choice;
+mod progress;
 
 use crate::args::KernelCommand;
 use ampoule_kernels::{Name, Package, Store, Stored};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::path::Path;
+use std::process::ExitCode;
 
 /// Does what the command says.
-pub fn kernel(command: KernelCommand) -> Result<()> {
+pub fn kernel(command: KernelCommand) -> Result<ExitCode> {
     match command {
+        KernelCommand::Build(args) => return build::build(args),
         KernelCommand::Import { file, name } => import(&file, name.as_deref()),
         KernelCommand::List { json } => list(json),
         KernelCommand::Remove { names } => remove(&names),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 fn import(file: &Path, name: Option<&str>) -> Result<()> {
