@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every layer, by the name that `--json` has for it.
-const LAYERS: [&str; 13] = [
+pub const LAYERS: [&str; 15] = [
     "user_namespace",
     "pid_namespace",
     "mount_namespace",
@@ -19,6 +19,8 @@ const LAYERS: [&str; 13] = [
     "no_new_privileges",
     "resource_limits",
     "landlock",
+    "control_group",
+    "system_call_filters",
 ];
 
 /// Who starts a sandbox.
@@ -38,6 +40,19 @@ impl Who {
         }
     }
 
+    /// What insists on every layer, for who can have every layer: nobody may make control groups.
+    fn strict(self) -> &'static [&'static str] {
+        match rustix::process::geteuid().is_root() && self == Self::Tester {
+            true => &["--strict"],
+            false => &[],
+        }
+    }
+
+    /// `ampoule run` with these arguments, behind every layer that this user can have.
+    fn run(self, args: &[&str]) -> Program {
+        self.ampoule(&[&["run"], self.strict(), args].concat())
+    }
+
     /// `ampoule` with these arguments. It is the very process that is started.
     fn ampoule(self, args: &[&str]) -> Program {
         match self {
@@ -51,7 +66,7 @@ impl Who {
 }
 
 /// Runs a script as root among mounts of its own, where `/mnt/ampoule` is the binary and everybody may use KVM.
-fn in_mounts_of_its_own(script: &str, args: &[&str]) -> Program {
+pub fn in_mounts_of_its_own(script: &str, args: &[&str]) -> Program {
     need("unshare", "util-linux");
     let script = format!(
         "set -e; mount -t tmpfs none /mnt; cp \"$0\" /mnt/ampoule; mknod -m 666 /mnt/kvm c 10 232
@@ -68,7 +83,7 @@ struct Sandbox {
 
 impl Sandbox {
     fn start(who: Who) -> Self {
-        let mut cli = who.ampoule(&["run", "--strict", "--", "sh", "-c", "echo ready; read x"]).start();
+        let mut cli = who.run(&["--", "sh", "-c", "echo ready; read x"]).start();
         cli.wait_for_output("ready\n");
         let pid = cli.pid().as_raw_nonzero();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
@@ -95,6 +110,19 @@ impl Sandbox {
         let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let mut words = line.split_whitespace();
         (words.next().unwrap().to_owned(), words.next().unwrap().to_owned())
+    }
+
+    /// The status of its thread with this number or name.
+    fn task(&self, thread: &str) -> String {
+        let tasks = fs::read_dir(self.proc("task")).unwrap();
+        let mut statuses = tasks.map(|task| {
+            let task = task.unwrap();
+            (task.file_name(), fs::read_to_string(task.path().join("status")).unwrap())
+        });
+        let is_it = |number: &std::ffi::OsStr, status: &str| {
+            number == thread || status.starts_with(&format!("Name:\t{thread}\n"))
+        };
+        statuses.find(|(number, status)| is_it(number, status)).unwrap_or_else(|| panic!("no {thread}")).1
     }
 
     fn namespace(&self, name: &str) -> PathBuf {
@@ -219,10 +247,17 @@ fn the_vmm_has_limits() {
 #[test]
 fn the_report_lists_the_layers() {
     for &who in Who::all() {
-        let out = who.ampoule(&["run", "--strict", "--json", "--", "true"]).run().succeeded();
+        let out = who.run(&["--json", "--", "true"]).run().succeeded();
         let report: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(report["isolation"]["layers"], serde_json::json!(LAYERS), "{who:?}");
-        assert_eq!(report["isolation"]["missing"], serde_json::json!([]), "{who:?}");
+        let missing = &report["isolation"]["missing"];
+        let is_there = |layer: &&str| !missing.as_array().unwrap().iter().any(|other| other == *layer);
+        let layers: Vec<&str> = LAYERS.into_iter().filter(is_there).collect();
+        assert_eq!(report["isolation"]["layers"], serde_json::json!(layers), "{who:?}");
+        match who {
+            Who::Nobody => assert_eq!(*missing, serde_json::json!(["control_group"])),
+            Who::Tester if who.strict().is_empty() => assert!(layers.len() + 1 >= LAYERS.len(), "{missing}"),
+            Who::Tester => assert_eq!(*missing, serde_json::json!([])),
+        }
         let peak = report["vmm_peak_rss_kib"].as_u64().unwrap();
         assert!((500..100_000).contains(&peak), "{who:?}: the VMM cannot tell its memory: {peak} KiB");
     }
@@ -234,86 +269,37 @@ fn no_jail_is_said_aloud() {
     assert_eq!(ended.code(), 0);
     assert!(ended.err().starts_with("ampoule: warning: --isolation none"), "{}", ended.err());
     let report: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
-    assert_eq!(report["isolation"]["layers"], serde_json::json!([]));
+    let layers = report["isolation"]["layers"].as_array().unwrap();
+    // The VMM's own, and the group's.
+    let is_left = |layer: &serde_json::Value| layer == "system_call_filters" || layer == "control_group";
+    assert!(
+        layers.iter().all(is_left) && layers.iter().any(|layer| layer == "system_call_filters"),
+        "{layers:?}"
+    );
     let both = Program::sandbox(["--isolation", "none", "--strict", "--", "true"]).run();
     assert_eq!(both.code(), 125, "{}", both.err());
 }
 
-/// A host that lacks layers: what is missing there, with and without `--strict`, and what the doctor says.
-fn a_host_without(ampoule: impl Fn(&[&str]) -> Program, missing: &[&str], words: &str) {
-    let out = ampoule(&["run", "--json", "--", "true"]).run();
-    assert_eq!(out.code(), 0, "{}", out.err());
-    let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-    let mut found: Vec<&str> = report["isolation"]["missing"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|layer| layer.as_str().unwrap())
-        .collect();
-    let mut missing = missing.to_vec();
-    found.sort_unstable();
-    missing.sort_unstable();
-    assert_eq!(found, missing);
-    ampoule(&["run", "--strict", "--", "true"])
-        .run()
-        .failed(125, &[words, "this host does not give the layer"]);
-    let doctor = ampoule(&["doctor"]).run();
-    assert_eq!(doctor.code(), 0, "{}", doctor.err());
-    for layer in LAYERS {
-        let line = doctor
-            .out()
-            .lines()
-            .find(|line| line.get(6..).is_some_and(|line| line.starts_with(layer)))
-            .unwrap_or_else(|| panic!("no {layer}"))
-            .to_owned();
-        assert_eq!(line.starts_with("warn"), missing.contains(&layer), "{line}");
-    }
-}
-
 #[test]
-fn a_host_without_network_namespaces() {
-    // Root of a user namespace may set its limits, but has nobody else's user to give away.
-    let root = |args: &[&str]| {
-        Program::new("unshare")
-            .args(["--user", "--map-root-user", "sh", "-c"])
-            .args(["echo 0 > /proc/sys/user/max_net_namespaces && exec \"$0\" \"$@\""])
-            .args([binary::ampoule()])
-            .args(args)
-    };
-    a_host_without(root, &["net_namespace", "unprivileged_user"], "unprivileged user");
-}
-
-#[test]
-fn a_host_without_user_namespaces() {
-    let root = |args: &[&str]| {
-        Program::new("unshare")
-            .args(["--user", "--map-root-user", "sh", "-c"])
-            .args(["echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\""])
-            .args([binary::ampoule()])
-            .args(args)
-    };
-    a_host_without(root, &["user_namespace", "unprivileged_user"], "user namespace");
-}
-
-#[test]
-fn a_user_without_user_namespaces() {
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    // Whose root directory was changed may not create any.
-    let script = "mkdir /mnt/root; mount --rbind / /mnt/root
-        exec chroot /mnt/root setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"";
-    let nobody = |args: &[&str]| in_mounts_of_its_own(script, args);
-    let left = ["unprivileged_user", "no_new_privileges", "resource_limits", "landlock"];
-    let missing: Vec<&str> = LAYERS.into_iter().filter(|layer| !left.contains(layer)).collect();
-    a_host_without(nobody, &missing, "user namespace");
+fn each_thread_of_the_vmm_has_filters() {
+    of_each(|who, sandbox| {
+        for (name, filters) in [(sandbox.vmm.to_string(), 2), ("devices".to_owned(), 1)] {
+            let status = sandbox.task(&name);
+            let field = |field: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+                line.map(|value| value.trim().parse::<u32>().unwrap())
+            };
+            assert_eq!(field("Seccomp"), Some(2), "{who:?}: {status}");
+            // Kernels before 5.9 do not count them.
+            assert!(field("Seccomp_filters").is_none_or(|count| count >= filters), "{who:?}: {status}");
+        }
+    });
 }
 
 #[test]
 fn a_sandbox_of_nobody_does_what_any_does() {
     for &who in Who::all() {
-        let ended =
-            who.ampoule(&["run", "--strict", "--", "sh", "-c", "cat; exit 3"]).input("some words\n").run();
+        let ended = who.run(&["--", "sh", "-c", "cat; exit 3"]).input("some words\n").run();
         assert_eq!(
             (ended.code(), ended.out().as_str(), ended.err().as_str()),
             (3, "some words\n", ""),

@@ -4,7 +4,7 @@
 //! - [`signals`], [`leftovers`]: interrupted and killed sandboxes; nothing stays.
 //! - [`many`], [`exhaustion`]: many sandboxes, and guests that take all they can get.
 //! - [`hostile`]: guest kernels and jobs that break the guest. [`terminal`]: `ampoule shell`.
-//! - [`jail`]: what the VMM is locked up in.
+//! - [`jail`]: what the VMM is locked up in. [`layers`]: hosts that lack a part of that.
 //! - [`quotas`]: every limit, and policies.
 //! - [`kernels`]: stock Linux kernels; [`kernel_build`] makes one. [`host`]: hosts without KVM, `doctor`, images.
 
@@ -15,6 +15,7 @@ mod hostile;
 mod jail;
 mod kernel_build;
 mod kernels;
+mod layers;
 mod leftovers;
 mod many;
 mod options;

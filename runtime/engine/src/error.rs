@@ -1,6 +1,7 @@
 //! Why a sandbox could not be started at all.
 
 use crate::kvm::KvmProblem;
+use crate::layer::Missing;
 use crate::program::VmmProgram;
 use rustix::io::Errno;
 use thiserror::Error;
@@ -38,6 +39,12 @@ pub enum Error {
     /// The VMM cannot be jailed, or not as it was asked for.
     #[error(transparent)]
     Jail(ampoule_jail::Error),
+    /// A layer of isolation that there has to be is missing.
+    #[error("{missing}; {}", missing.layer.mend())]
+    Layer {
+        /// The layer.
+        missing: Missing,
+    },
     /// A system call that prepares the sandbox failed.
     #[error("cannot {what}: {errno}")]
     System {

@@ -2,8 +2,10 @@
 
 use crate::config::VmmSpec;
 use crate::error::Error;
+pub(crate) use crate::layer::Jail;
 use crate::program::VmmProgram;
-use ampoule_jail::{Command, Isolation, Layers, Missing};
+use ampoule_cgroup::Cgroup;
+use ampoule_jail::{Command, Isolation};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 use std::ffi::CString;
@@ -18,15 +20,6 @@ pub(crate) struct Process {
     gone: Option<Gone>,
 }
 
-/// The layers of the jail around a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Jail {
-    /// Those that it is behind.
-    pub layers: Layers,
-    /// Those that this host does not give.
-    pub missing: Vec<Missing>,
-}
-
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gone {
@@ -36,12 +29,12 @@ pub(crate) enum Gone {
 
 impl Process {
     /// Starts a VMM in a session of its own, so that a terminal's Ctrl-C does not reach it, with nothing but the
-    /// descriptors of its specification. It joins the control groups by writing to `groups` before anything else.
+    /// descriptors of its specification. It joins its control group before anything else.
     pub(crate) fn start(
         program: &VmmProgram,
         spec: &VmmSpec<'_>,
         stderr: BorrowedFd<'_>,
-        groups: &[BorrowedFd<'_>],
+        group: &Cgroup,
         isolation: Isolation,
     ) -> Result<Self, Error> {
         let file = program.open()?;
@@ -52,13 +45,13 @@ impl Process {
             arguments: vec![c"ampoule-vmm".to_owned(), argument],
             stderr,
             descriptors: spec.descriptors.clone(),
-            groups: groups.to_vec(),
+            groups: group.joins().collect(),
             own_status: true,
             limits: spec.limits,
         };
         let child = ampoule_jail::spawn(&command, isolation, &mut |_| Ok(file.complete()?))
             .map_err(|error| Error::starting(error, program))?;
-        let jail = Jail { layers: child.layers, missing: child.missing };
+        let jail = Jail::around(&child, group);
         Ok(Self { pid: child.pid, pidfd: child.pidfd, jail, gone: None })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`Thread::install`]: from then on, the calling thread makes only the calls of its filter; any other kills the
 //!   process. Nothing can take a filter off again.
+//! - [`availability`]: whether the host's kernel has such filters.
 //!
 //! The filters are data (`policies/seccomp/*.toml`), compiled when this crate is built: at run time there is one system
 //! call to make. They are the same in debug and release builds.
@@ -23,6 +24,20 @@ pub enum Thread {
     Vcpu,
     /// The one that serves the devices.
     Devices,
+}
+
+/// Whether the host's kernel has filters that kill a process. It is not changed by asking.
+pub fn availability() -> Result<(), Errno> {
+    let action: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+    // SAFETY: the operation reads one `u32`, which is there.
+    match unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 /// Why there is no filter.
@@ -77,7 +92,7 @@ impl<const LEN: usize> Program<LEN> {
             unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
         match result {
             0 => Ok(()),
-            _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+            _ => Err(last_errno()),
         }
     }
 }

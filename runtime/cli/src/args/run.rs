@@ -62,7 +62,8 @@ pub struct RunArgs {
     /// Copy a file out of the guest after the command ended
     #[arg(long, value_name = "GUESTPATH:HOSTFILE", value_parser = os(OutputArg::parse))]
     pub output: Vec<OutputArg>,
-    /// Refuse to run unless the VMM can be locked up behind every layer of the jail (see `ampoule doctor`)
+    /// Refuse to run unless the VMM can be locked up behind every layer of isolation: those of the jail, a control group that
+    /// enforces its limits, and system-call filters (see `ampoule doctor`)
     #[arg(long, conflicts_with = "isolation")]
     pub strict: bool,
     /// How much of the jail around the VMM there has to be
@@ -98,7 +99,7 @@ pub enum IsolationLevel {
     BestEffort,
     /// Every layer, or no sandbox
     Strict,
-    /// UNSAFE, for finding errors and measuring: no jail, only KVM holds the guest
+    /// UNSAFE, for finding errors and measuring: no jail, only KVM, limits and system-call filters hold the guest
     None,
 }
 

@@ -65,7 +65,9 @@ fn go(request: Request, printing: Printing, start: Nanos) -> Result<u8> {
     marks.note("vmm in memory");
     let config = request.config(&program)?;
     if request.is_unjailed() {
-        complain("warning: --isolation none: no jail, only KVM stands between the guest and this host");
+        complain(
+            "warning: --isolation none: no jail, only KVM and system-call filters stand between the guest and this host",
+        );
     }
     let mut signals = Signals::block().context("cannot take signals")?;
     let mut sandbox = match Sandbox::launch(&config) {

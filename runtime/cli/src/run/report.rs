@@ -5,7 +5,6 @@ use super::timings::{Marks, Phase};
 use ampoule_engine::attach::Run;
 use ampoule_engine::stdio::Sink;
 use ampoule_engine::{HostUsage, Jail, OWN_FAILURE, Outcome, Sandbox};
-use ampoule_jail::Layer;
 use ampoule_protocol::{Hello, Status, Usage};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -60,7 +59,7 @@ struct Resources {
     involuntary_switches: u64,
 }
 
-/// The jail around the VMM.
+/// What the VMM is behind: its jail, its control group, its filters.
 #[derive(Serialize)]
 struct Isolation {
     /// Layers that it is behind.
@@ -162,7 +161,7 @@ fn resources(usage: Usage) -> Resources {
 
 fn isolation(jail: &Jail) -> Isolation {
     Isolation {
-        layers: jail.layers.iter().map(Layer::key).collect(),
+        layers: jail.layers.iter().map(|layer| layer.key()).collect(),
         missing: jail.missing.iter().map(|missing| missing.layer.key()).collect(),
     }
 }

@@ -5,6 +5,7 @@ use crate::config::{Console, SandboxConfig, VmmEnds};
 use crate::control::Control;
 use crate::error::Error;
 use crate::kvm;
+use crate::layer;
 use crate::life::State;
 use crate::process::Process;
 use crate::quota::{self, Quota};
@@ -33,6 +34,7 @@ impl Sandbox {
         let kvm = kvm::open_device()?;
         let (ours, vmms) = connect(config.console)?;
         let cgroup = quota::cgroup(&config.limits, config.memory)?;
+        layer::demand(config.isolation, &cgroup)?;
         let process = start(config, &vmms, &kvm, &cgroup)?;
         timeline.vmm_spawned = Some(Nanos::now());
         quota::limit_process(&process, &config.limits)?;
@@ -87,8 +89,7 @@ fn start(config: &SandboxConfig<'_>, ends: &Ends, kvm: &OwnedFd, cgroup: &Cgroup
         console: ends.console.as_ref().map(AsFd::as_fd),
         kvm: kvm.as_fd(),
     });
-    let groups: Vec<_> = cgroup.joins().collect();
-    Process::start(config.vmm, &spec, ends.report.as_fd(), &groups, config.isolation)
+    Process::start(config.vmm, &spec, ends.report.as_fd(), cgroup, config.isolation)
 }
 
 fn watch_all(ends: &Ends, process: &Process) -> Result<OwnedFd, Error> {

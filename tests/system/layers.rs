@@ -1,0 +1,197 @@
+//! Hosts that lack a layer of isolation: what `ampoule` then does, says and refuses.
+
+use crate::jail::{LAYERS, in_mounts_of_its_own};
+use ampoule_tests::{Program, binary, need};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A host that lacks layers: what is missing there, with and without `--strict`, and what the doctor says.
+fn a_host_without(ampoule: impl Fn(&[&str]) -> Program, missing: &[&str], words: &str) {
+    let out = ampoule(&["run", "--json", "--", "true"]).run();
+    assert_eq!(out.code(), 0, "{}", out.err());
+    let report: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let mut found: Vec<&str> = report["isolation"]["missing"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| layer.as_str().unwrap())
+        .collect();
+    let mut missing = missing.to_vec();
+    found.sort_unstable();
+    missing.sort_unstable();
+    assert_eq!(found, missing);
+    ampoule(&["run", "--strict", "--", "true"])
+        .run()
+        .failed(125, &[words, "this host does not give the layer"]);
+    let doctor = ampoule(&["doctor"]).run();
+    assert_eq!(doctor.code(), 0, "{}", doctor.err());
+    for layer in LAYERS {
+        let line = doctor
+            .out()
+            .lines()
+            .find(|line| line.get(6..).is_some_and(|line| line.starts_with(layer)))
+            .unwrap_or_else(|| panic!("no {layer}"))
+            .to_owned();
+        assert_eq!(line.starts_with("warn"), missing.contains(&layer), "{line}");
+    }
+}
+
+#[test]
+fn a_host_without_network_namespaces() {
+    // Root of a user namespace may set its limits, but has nobody else's user to give away.
+    let root = |args: &[&str]| {
+        Program::new("unshare")
+            .args(["--user", "--map-root-user", "sh", "-c"])
+            .args(["echo 0 > /proc/sys/user/max_net_namespaces && exec \"$0\" \"$@\""])
+            .args([binary::ampoule()])
+            .args(args)
+    };
+    a_host_without(root, &["net_namespace", "unprivileged_user"], "unprivileged user");
+}
+
+#[test]
+fn a_host_without_user_namespaces() {
+    let root = |args: &[&str]| {
+        Program::new("unshare")
+            .args(["--user", "--map-root-user", "sh", "-c"])
+            .args(["echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\""])
+            .args([binary::ampoule()])
+            .args(args)
+    };
+    a_host_without(root, &["user_namespace", "unprivileged_user"], "user namespace");
+}
+
+#[test]
+fn a_host_without_control_groups() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    need("unshare", "util-linux");
+    for (hide, why) in [
+        (
+            "mount -t tmpfs none /sys/fs/cgroup",
+            "no control group hierarchy under /sys/fs/cgroup has the controller",
+        ),
+        // Of a group that is there and is not nobody's, the user is told which.
+        (
+            "exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"",
+            "may not be written",
+        ),
+    ] {
+        let script = format!("{hide}; exec /mnt/ampoule \"$@\"");
+        let host = |args: &[&str]| in_mounts_of_its_own(&script, args);
+        a_host_without(host, &["control_group"], why);
+        let ended = host(&["run", "--strict", "--json", "--", "true"]).run();
+        let words = [
+            "this host does not give the layer `control group`",
+            "memory: ",
+            "run as root, or below a delegated group",
+        ];
+        ended.failed(125, &words);
+        let report: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(report["outcome"], "not_launched", "{report}");
+    }
+}
+
+/// The groups of every hierarchy of version 1 that limits need, given to nobody.
+struct Delegated(Vec<PathBuf>);
+
+impl Delegated {
+    fn new() -> Option<Self> {
+        let name = format!("ampoule-tests-{}", std::process::id());
+        let groups = ["memory", "cpu", "pids"].map(|controller| Path::new("/sys/fs/cgroup").join(controller));
+        if !groups.iter().all(|group| group.join("tasks").exists()) {
+            return None;
+        }
+        let groups = Self(groups.map(|group| group.join(&name)).into());
+        for group in &groups.0 {
+            fs::create_dir(group).unwrap();
+            std::os::unix::fs::chown(group, Some(65534), Some(65534)).unwrap();
+        }
+        Some(groups)
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        for group in &self.0 {
+            let _ = fs::remove_dir(group);
+        }
+    }
+}
+
+#[test]
+fn nobody_has_every_layer_in_a_delegated_group() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // In version 2, whoever enters needs rights above the group as well.
+    let Some(groups) = Delegated::new() else { return };
+    let joins: String =
+        groups.0.iter().map(|group| format!("echo $$ > {}/tasks; ", group.display())).collect();
+    let script =
+        format!("{joins} exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"");
+    let ended = in_mounts_of_its_own(&script, &["run", "--strict", "--json", "--", "true"]).run();
+    let report: serde_json::Value = serde_json::from_str(&ended.succeeded()).unwrap();
+    assert_eq!(report["isolation"]["layers"], serde_json::json!(LAYERS));
+}
+
+/// Has a program's `seccomp` fail with `ENOSYS`, as where the kernel has none, or an old container's filter hides it.
+fn without_seccomp(program: Program) -> Program {
+    use std::os::unix::process::CommandExt;
+    let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let [load, compare, answer] = [
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+        libc::BPF_RET,
+    ];
+    let mut filter = [
+        statement(load, 0),
+        libc::sock_filter { jf: 1, ..statement(compare, libc::SYS_seccomp as u32) },
+        statement(answer, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        statement(answer, libc::SECCOMP_RET_ALLOW),
+    ];
+    program.command(|command| {
+        let install = move || {
+            let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+            // SAFETY: plain system calls, of which the second reads `program`.
+            let result = unsafe {
+                libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+                libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+            };
+            if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        };
+        // SAFETY: it makes system calls only.
+        unsafe { command.pre_exec(install) };
+    })
+}
+
+#[test]
+fn a_host_without_system_call_filters_runs_nothing() {
+    let words = ["this host does not give the layer `system-call filters`", "CONFIG_SECCOMP_FILTER"];
+    for args in [&["run"][..], &["run", "--strict"], &["run", "--isolation", "none"]] {
+        let ended = without_seccomp(Program::ampoule(args).args(["--", "echo", "ran"])).run();
+        ended.failed(125, &words);
+        assert_eq!(ended.out(), "", "{args:?}");
+    }
+    let doctor = without_seccomp(Program::ampoule(["doctor"])).run();
+    assert_eq!(doctor.code(), 1);
+    let out = doctor.out();
+    assert!(out.lines().any(|line| line.starts_with("FAIL  system_call_filters")), "{out}");
+    assert!(out.contains("CONFIG_SECCOMP_FILTER") && out.ends_with("microVMs do not run here\n"), "{out}");
+}
+
+#[test]
+fn a_user_without_user_namespaces() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // Whose root directory was changed may not create any.
+    let script = "mkdir /mnt/root; mount --rbind / /mnt/root
+        exec chroot /mnt/root setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"";
+    let nobody = |args: &[&str]| in_mounts_of_its_own(script, args);
+    let left =
+        ["unprivileged_user", "no_new_privileges", "resource_limits", "landlock", "system_call_filters"];
+    let missing: Vec<&str> = LAYERS.into_iter().filter(|layer| !left.contains(layer)).collect();
+    a_host_without(nobody, &missing, "control group");
+}
