@@ -2,6 +2,9 @@
 
 use crate::elf;
 
+/// Most names that a module may give of others: it would be hundreds of thousands of strings otherwise.
+const MAX_NEEDS: usize = 1000;
+
 /// A module as the kernel knows it: its name and those that have to be loaded first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -17,11 +20,13 @@ pub fn needs(module: &[u8]) -> Needs {
     for line in elf::section(module, b".modinfo").unwrap_or_default().split(|byte| *byte == 0) {
         let Ok(line) = std::str::from_utf8(line) else { continue };
         if let Some(names) = line.strip_prefix("depends=") {
-            needs.needed.extend(names.split(',').filter(|name| !name.is_empty()).map(canonical));
+            let names = names.split(',').filter(|name| !name.is_empty());
+            needs.needed.extend(names.map(canonical).take(MAX_NEEDS.saturating_sub(needs.needed.len())));
         }
         if let Some(words) = line.strip_prefix("softdep=pre:") {
             let words = words.split("post:").next().unwrap_or_default();
-            needs.wanted.extend(words.split_ascii_whitespace().map(canonical));
+            let names = words.split_ascii_whitespace();
+            needs.wanted.extend(names.map(canonical).take(MAX_NEEDS.saturating_sub(needs.wanted.len())));
         }
     }
     needs
@@ -50,6 +55,39 @@ mod tests {
         for path in ["modules.order", "a.ko.bz2", "x/", ""] {
             assert_eq!(name_of(path), None, "{path}");
         }
+    }
+
+    /// A module with this section.
+    fn module(info: &[u8]) -> Vec<u8> {
+        let names = b"\0.modinfo\0.shstrtab\0";
+        let mut file = vec![0; 64];
+        file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        (file[16], file[18], file[20], file[52], file[58], file[60], file[62]) = (1, 62, 1, 64, 64, 3, 2);
+        file.extend(info);
+        file.extend(names);
+        file.resize(file.len().next_multiple_of(8), 0);
+        let table = file.len() as u64;
+        file[40..48].copy_from_slice(&table.to_le_bytes());
+        for (name, kind, at, len) in
+            [(0, 0, 0, 0), (1, 1, 64, info.len()), (10, 3, 64 + info.len(), names.len())]
+        {
+            file.extend([[name, 0, 0, 0], [kind, 0, 0, 0]].concat());
+            for field in [0, 0, at as u64, len as u64, 0, 1, 0] {
+                file.extend(field.to_le_bytes());
+            }
+        }
+        file
+    }
+
+    #[test]
+    fn a_module_says_what_it_needs_up_to_a_limit() {
+        let found = needs(&module(b"license=GPL\0depends=a-b,c\0softdep=pre: x y post: z\0"));
+        assert_eq!(
+            (found.needed, found.wanted),
+            (vec!["a_b".into(), "c".into()], vec!["x".into(), "y".into()])
+        );
+        let many = format!("depends={}", "m,".repeat(100_000));
+        assert_eq!(needs(&module(many.as_bytes())).needed.len(), MAX_NEEDS);
     }
 
     #[test]

@@ -14,6 +14,10 @@ const MAX_ENTRIES: usize = 200_000;
 const MAX_HELD: u64 = 512 << 20;
 /// Longest list of built-in modules, in bytes.
 const MAX_LIST: u64 = 4 << 20;
+/// Largest package, uncompressed, in bytes: time is bounded by that, as most files in it are skipped.
+const MAX_UNPACKED: u64 = 4 << 30;
+/// Longest name of a file in a package, in bytes.
+const MAX_NAME: u64 = 4096;
 /// How deep directories of modules are searched.
 const MAX_DEPTH: usize = 12;
 
@@ -106,8 +110,11 @@ fn from_deb(what: &str, file: File) -> Result<Found, Error> {
 fn from_tar(what: &str, stream: impl Read) -> Result<Found, Error> {
     let problem = |error: std::io::Error| Error::Package { what: what.into(), problem: error.to_string() };
     let mut found = Found::default();
-    let mut archive = tar::Archive::new(stream);
-    for (count, entry) in archive.entries().map_err(problem)?.enumerate() {
+    let mut archive = tar::Archive::new(stream.take(MAX_UNPACKED));
+    // Raw, as the `tar` crate reads long names and extended headers to their end, however long they are. Debian's packages
+    // have no extended headers, and of long names those of GNU.
+    let mut long_name = None;
+    for (count, entry) in archive.entries().map_err(problem)?.raw(true).enumerate() {
         let entry = entry.map_err(problem)?;
         if count >= MAX_ENTRIES {
             return Err(Error::TooLarge {
@@ -115,10 +122,20 @@ fn from_tar(what: &str, stream: impl Read) -> Result<Found, Error> {
                 limit: MAX_ENTRIES as u64,
             });
         }
-        if !entry.header().entry_type().is_file() {
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_longname() {
+            let name = read_up_to(what, entry, MAX_NAME)?;
+            long_name = Some(name.strip_suffix(b"\0").unwrap_or(&name).to_vec());
             continue;
         }
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if kind.is_gnu_longlink() {
+            continue;
+        }
+        let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        if !kind.is_file() {
+            continue;
+        }
+        let path = String::from_utf8_lossy(&name).into_owned();
         let path = path.trim_start_matches("./").trim_start_matches("usr/");
         if let Some(release) = path.strip_prefix("boot/vmlinuz-") {
             found.kernel = Some((release.to_owned(), read_up_to(what, entry, MAX_KERNEL)?));
@@ -216,6 +233,15 @@ mod tests {
         assert_eq!(package.kernel, ELF);
         assert_eq!(package.release.as_deref(), Some("6.1-test"));
         assert_eq!(package.modules.names(), ["overlay"]);
+    }
+
+    #[test]
+    fn long_names_are_read_up_to_a_limit() {
+        let path = |len: usize| format!("lib/modules/6.1-test/{}overlay.ko", "d/".repeat(len / 2));
+        let open =
+            |path: &str| Package::open(deb(&[("boot/vmlinuz-6.1-test", ELF), (path, b"\x7fELF")]).path());
+        assert_eq!(open(&path(200)).unwrap().modules.names(), ["overlay"]);
+        assert!(matches!(open(&path(10_000)), Err(Error::TooLarge { limit: MAX_NAME, .. })));
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod state;
 pub use cmdline::Cmdline;
 pub use initrd::Initrd;
 pub use kernel::Kernel;
+#[cfg(feature = "fuzzing")]
+pub use kernel::Segment;
 pub use state::{initial_regs, initial_sregs, write_tables};
 
 use crate::error::Error;
