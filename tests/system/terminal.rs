@@ -75,6 +75,17 @@ impl User {
         }
     }
 
+    /// All that is on the screen when it has ended with this code.
+    fn sees_all_of(mut self, code: i32) -> String {
+        assert_eq!(self.running.finish().code(), code);
+        // Nothing more can come. What has come may still be on its way through the thread that reads it.
+        let quiet = Duration::from_millis(500);
+        while let Ok(bytes) = self.screen.recv_timeout(quiet) {
+            self.seen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        self.seen
+    }
+
     fn ends_with(mut self, code: i32) {
         assert_eq!(self.running.finish().code(), code, "{:?}", self.seen);
         let modes = tcgetattr(&self.terminal).unwrap().local_modes;
@@ -156,6 +167,29 @@ fn a_command_can_have_a_terminal_too() {
     ]);
     user.sees("yes\r\n");
     user.ends_with(5);
+}
+
+#[test]
+fn a_guests_log_does_not_control_the_terminal() {
+    let script = "printf '\\033]0;title\\007\\033[2J\\302\\233 of the guest\\n' > /dev/console";
+    let log = ["run", "--console", "--", "sh", "-c", script];
+    let shown = "\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{9b} of the guest\r\n";
+    // Nor while the terminal is raw, where lines have to be ended in full.
+    for args in [&log[..], &["run", "--console", "--tty", "--", "sh", "-c", script]] {
+        let seen = User::start(args).sees_all_of(0);
+        assert!(seen.contains(shown) && !seen.contains(['\x1b', '\u{9b}']), "{seen:?}");
+    }
+    // Files and programs get what the guest said.
+    let err = Program::ampoule(log).run().stderr;
+    let said = b"\x1b]0;title\x07\x1b[2J\xc2\x9b of the guest\n";
+    assert!(err.windows(said.len()).any(|bytes| bytes == said), "{}", String::from_utf8_lossy(&err));
+}
+
+#[test]
+fn a_trace_does_not_control_the_terminal() {
+    let script = "cat \"$(printf 'no\\033[2Jfile')\" 2> /dev/null";
+    let seen = User::start(&["run", "--trace", "--", "sh", "-c", script]).sees_all_of(1);
+    assert!(seen.contains("[2Jfile") && !seen.contains('\x1b'), "{seen:?}");
 }
 
 #[test]

@@ -50,9 +50,10 @@ pub fn run(
     sources.watch()?;
     let shared = sources.shared;
     let mut console = Console::new(console, shared);
-    let mut work = Work::More;
+    let (mut work, mut has_more_log) = (Work::More, false);
     loop {
         let timeout = match work {
+            _ if has_more_log => Some(Duration::ZERO),
             Work::More => Some(Duration::ZERO),
             Work::Later(wait) => Some(console.interval().map_or(wait, |interval| interval.min(wait))),
             Work::Done => console.interval(),
@@ -60,7 +61,7 @@ pub fn run(
         sources.wait(&mut devices, timeout)?;
         let commands = shared.bus().transports().take_commands();
         work = devices.process(&commands, shared);
-        console.stream(shared);
+        has_more_log = console.stream(shared);
         if let Some(ending) = shared.ending() {
             finish(sources, devices, &mut console, ending.reason)?;
             return Ok(ending.clone());

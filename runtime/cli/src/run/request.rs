@@ -6,7 +6,7 @@ use crate::args::{EnvArg, InputArg, IsolationLevel, OutputArg, RunArgs, parse_en
 use crate::kernel::choice::{Kernel, LINUX_BOOT};
 use crate::policy as policies;
 use ampoule_engine::attach::{InputFile, JobSpec, OutputFile, Streams, terminal_size};
-use ampoule_engine::stdio::{Sink, Source};
+use ampoule_engine::stdio::{Log, Sink, Source};
 use ampoule_engine::{Artifact, Console, Guest, HostFile, Isolation, Manner, SandboxConfig, VmmProgram};
 use ampoule_policies::{Deadlines, Environment, Files, Limits, Mib, Overrides};
 use ampoule_protocol::{CBytes, EnvVar, Input, Principal, Stdio, TtySize, User};
@@ -83,7 +83,7 @@ impl Request {
             true => (Sink::memory(policy.limits.capture), Sink::memory(policy.limits.capture)),
             false => (sink(stdout())?, sink(stderr())?),
         };
-        let log = if guest_log { Some(sink(stderr())?) } else { None };
+        let log = if guest_log { Some(log()?) } else { None };
         let kernel = Kernel::choose(&args.kernel)?;
         let mut deadlines = policy.deadlines;
         let mut cmdline = kernel.words(guest_log);
@@ -308,6 +308,12 @@ fn is_dev_null(fd: BorrowedFd<'_>) -> bool {
 
 fn sink(fd: BorrowedFd<'_>) -> Result<Sink> {
     Sink::file(duplicate(fd)?).context("cannot use a standard stream")
+}
+
+/// The guest's log goes to standard error. On a terminal, the guest is not to control that.
+fn log() -> Result<Log> {
+    let sink = sink(stderr())?;
+    Ok(if isatty(stderr()) { Log::terminal(sink) } else { Log::raw(sink) })
 }
 
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {

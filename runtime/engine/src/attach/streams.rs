@@ -1,13 +1,11 @@
 //! The caller's ends of a job's streams.
 
 use crate::session::Session;
-use crate::stdio::{Piece, Sink, SinkState, Source};
+use crate::stdio::{LineEnd, Log, Piece, Sink, SinkState, Source};
 use ampoule_protocol::{Error, JobId, Stream};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
-/// Most bytes of the guest kernel's log that wait for a slow reader. What is more is dropped.
-const LOG_WAITING: usize = 256 * 1024;
 /// Most bytes of input read at once.
 const PIECE: usize = 64 * 1024;
 
@@ -21,7 +19,7 @@ pub struct Streams {
     /// Standard error.
     pub stderr: Sink,
     /// The guest kernel's log.
-    pub log: Option<Sink>,
+    pub log: Option<Log>,
     /// The terminal whose size the job's terminal follows.
     pub terminal: Option<OwnedFd>,
 }
@@ -67,22 +65,12 @@ impl Streams {
 
     /// The guest kernel wrote to its log.
     pub(super) fn log(&mut self, bytes: &[u8]) {
-        let Some(log) = self.log.as_mut().filter(|log| log.waiting() < LOG_WAITING) else { return };
-        if self.terminal.is_none() {
-            log.write(bytes);
-            return;
-        }
-        // A raw terminal starts a line where the one before it ended, unless it is told otherwise.
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            match line.strip_suffix(b"\n") {
-                Some(text) => {
-                    log.write(text);
-                    log.write(b"\r\n");
-                }
-                None => {
-                    log.write(line);
-                }
-            }
+        let end = match self.terminal {
+            Some(_) => LineEnd::RawTerminal,
+            None => LineEnd::Plain,
+        };
+        if let Some(log) = &mut self.log {
+            log.write(bytes, end);
         }
     }
 

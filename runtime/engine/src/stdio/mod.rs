@@ -5,9 +5,12 @@
 //! take; how much that can be is bounded by the credit of the stream that feeds it.
 
 mod kind;
+mod log;
 mod sink;
 mod source;
 
 pub use kind::Kind;
+pub(crate) use log::LineEnd;
+pub use log::Log;
 pub use sink::{Sink, SinkState};
 pub use source::{Piece, Source};
