@@ -3,6 +3,7 @@
 use ampoule_tests::{Ended, Program};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 /// Builds an image of this source, in at most so many KiB of address space.
@@ -70,14 +71,20 @@ fn giants_without_content_and_devices() {
     symlink("/etc/passwd", tree.join("link")).expect("a link");
     symlink("/", tree.join("root")).expect("a link");
     Program::new("mkfifo").args([tree.join("pipe")]).run().succeeded();
+    let _listener = UnixListener::bind(tree.join("socket")).expect("a socket");
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        Program::new("mknod").args([tree.join("zero")]).args(["c", "1", "5"]).run().succeeded();
+    }
     fs::create_dir(tree.join("bin")).expect("a directory");
     fs::copy(ampoule_tests::BUSYBOX, tree.join("bin/busybox")).expect("busybox-static is installed");
     assert_eq!(build(&tree, &image).code(), 0);
-    let script =
-        "readlink /link; readlink /root; test -p /pipe && echo pipe; test -e /link || echo nothing there";
+    let script = "readlink /link; readlink /root; test -p /pipe && echo pipe; test -S /socket && echo socket; \
+         test -c /zero && echo device; test -e /link || echo nothing there";
     let out = Program::sandbox(["--image".as_ref(), image.as_os_str()])
         .args(["--", "/bin/busybox", "sh", "-c", script])
         .run()
         .succeeded();
-    assert_eq!(out, "/etc/passwd\n/\npipe\nnothing there\n");
+    let device = if is_root { "device\n" } else { "" };
+    assert_eq!(out, format!("/etc/passwd\n/\npipe\nsocket\n{device}nothing there\n"));
 }
