@@ -1,6 +1,6 @@
 //! Measures what SPECIFICATION.md promises: `cargo bench -p ampoule-benches [-- GROUP...]`.
 
-use ampoule_benches::{boot, jail, memory, micro, stream, table};
+use ampoule_benches::{boot, filters, jail, memory, micro, stream, table};
 use anyhow::Result;
 
 type Group = fn() -> Result<Vec<table::Row>>;
@@ -10,9 +10,14 @@ fn main() -> Result<()> {
     if std::env::args().any(|argument| argument == "--test") {
         return Ok(());
     }
-    let groups: [(&str, Group); 5] = [
+    let words: Vec<String> = std::env::args().skip(1).take(2).collect();
+    if let [filters::CHILD, part] = [0, 1].map(|index| words.get(index).map_or("", String::as_str)) {
+        return filters::run_child(part);
+    }
+    let groups: [(&str, Group); 6] = [
         ("boot", boot::rows),
         ("jail", jail::rows),
+        ("filters", filters::rows),
         ("memory", memory::rows),
         ("micro", micro::rows),
         ("stream", stream::rows),

@@ -5,6 +5,7 @@
 
 pub mod boot;
 pub mod command;
+pub mod filters;
 pub mod jail;
 pub mod memory;
 pub mod micro;
