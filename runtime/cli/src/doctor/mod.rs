@@ -42,9 +42,9 @@ pub fn doctor(json: bool) -> ExitCode {
 fn print(checks: &[Check], worst: Verdict) {
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for check in checks {
-        println!("{}  {:<18} {}", label(check.verdict, colours), check.name, check.found);
+        println!("{}  {:<19} {}", label(check.verdict, colours), check.name, check.found);
         if let Some(mend) = &check.mend {
-            println!("       {:<18} to mend: {mend}", "");
+            println!("       {:<19} to mend: {mend}", "");
         }
     }
     println!(
