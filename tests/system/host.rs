@@ -119,6 +119,23 @@ fn the_store_keeps_images_by_name() {
 }
 
 #[test]
+fn what_messages_quote_does_not_control_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let package = directory.path().join("hostile.deb");
+    // A header of `ar` whose length is no number, as the message says.
+    let header = format!("!<arch>\n{:<48}{:<10}`\n", "data.tar/", "\u{1b}[2J");
+    fs::write(&package, header).unwrap();
+    let image = Program::sandbox(["--image", "no\u{1b}[2Jsuch", "--", "true"]).run();
+    let kernel = Program::ampoule(["kernel", "import", package.to_str().unwrap(), "--name", "x"])
+        .env("XDG_DATA_HOME", directory.path())
+        .run();
+    for (ended, words) in [(image, "no\\u{1b}[2Jsuch"), (kernel, "hostile.deb is no Debian package")] {
+        assert_ne!(ended.code(), 0);
+        assert!(ended.err().contains(words) && !ended.err().contains('\u{1b}'), "{:?}", ended.err());
+    }
+}
+
+#[test]
 fn archives_that_are_none_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let junk = write(directory.path(), "junk.tar", crate::noise(10_000));

@@ -1,6 +1,6 @@
 //! Text from a guest or a VMM, made safe to show.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// Most lines of a log that a message shows.
 const TAIL_LINES: usize = 8;
@@ -42,13 +42,34 @@ impl fmt::Display for LogTail {
 pub fn printable(line: &str) -> String {
     let mut out = String::new();
     for character in line.trim_end().chars().take(LINE_CHARS) {
-        // Writing to a string does not fail.
-        let _ = match character.is_control() {
-            true => write!(out, "{}", character.escape_default()),
-            false => out.write_char(character),
-        };
+        push(&mut out, character);
     }
     out
+}
+
+/// Sentences for a terminal, which may quote anybody: lines stay lines, other control characters are escaped.
+pub fn harmless(sentences: &str) -> String {
+    let mut out = String::with_capacity(sentences.len());
+    for character in sentences.chars() {
+        match character {
+            '\n' | '\t' => out.push(character),
+            _ => push(&mut out, character),
+        }
+    }
+    out
+}
+
+/// Adds a character, escaped if it would control a terminal, or have it show what follows in another order than it is
+/// (Unicode, `Bidi_Control`).
+pub(crate) fn push(out: &mut String, character: char) {
+    let changes_direction = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    match character.is_control() || changes_direction {
+        true => out.extend(character.escape_default()),
+        false => out.push(character),
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +83,7 @@ mod tests {
         assert_eq!(tail.lines().len(), TAIL_LINES);
         assert_eq!(tail.lines().last().map(String::as_str), Some("line 99"));
         assert_eq!(LogTail::new("\u{1b}[2Jx\u{7f}").to_string(), "\n  | \\u{1b}[2Jx\\u{7f}");
+        assert_eq!(harmless("a\tb\u{1b}c\u{202e}\nd\r\u{9b}"), "a\tb\\u{1b}c\\u{202e}\nd\\r\\u{9b}");
         assert_eq!(LogTail::new(&"x".repeat(10_000)).lines()[0].len(), LINE_CHARS);
         assert_eq!(LogTail::new("").to_string(), "");
     }

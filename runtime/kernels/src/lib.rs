@@ -10,6 +10,7 @@
 //! Every input is hostile: what it says of itself is checked, and it is decompressed up to a limit.
 #![forbid(unsafe_code)]
 
+mod ar;
 pub mod build;
 mod bzimage;
 mod decompress;

@@ -20,12 +20,12 @@ pub fn needs(module: &[u8]) -> Needs {
     for line in elf::section(module, b".modinfo").unwrap_or_default().split(|byte| *byte == 0) {
         let Ok(line) = std::str::from_utf8(line) else { continue };
         if let Some(names) = line.strip_prefix("depends=") {
-            let names = names.split(',').filter(|name| !name.is_empty());
+            let names = names.split(',').filter(|name| is_name(name));
             needs.needed.extend(names.map(canonical).take(MAX_NEEDS.saturating_sub(needs.needed.len())));
         }
         if let Some(words) = line.strip_prefix("softdep=pre:") {
             let words = words.split("post:").next().unwrap_or_default();
-            let names = words.split_ascii_whitespace();
+            let names = words.split_ascii_whitespace().filter(|name| is_name(name));
             needs.wanted.extend(names.map(canonical).take(MAX_NEEDS.saturating_sub(needs.wanted.len())));
         }
     }
@@ -37,11 +37,20 @@ pub fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }
 
+/// Longest name of a module (the kernel's `MODULE_NAME_LEN` is 56, its NUL included).
+const MAX_NAME: usize = 55;
+
+/// Whether a module can be called so: what is listed, one a line, and named in messages, is plain.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.+".contains(&byte);
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(plain)
+}
+
 /// The name of the module in a file such as `drivers/virtio/virtio_mmio.ko.xz`. None if it is no module.
 pub fn name_of(path: &str) -> Option<String> {
     let file = path.rsplit('/').next()?;
     let (name, suffix) = file.split_once(".ko")?;
-    matches!(suffix, "" | ".xz" | ".zst" | ".gz").then(|| canonical(name))
+    (matches!(suffix, "" | ".xz" | ".zst" | ".gz") && is_name(name)).then(|| canonical(name))
 }
 
 #[cfg(test)]
@@ -52,7 +61,8 @@ mod tests {
     fn names_come_from_files() {
         assert_eq!(name_of("kernel/drivers/char/virtio-rng.ko.xz").as_deref(), Some("virtio_rng"));
         assert_eq!(name_of("erofs.ko").as_deref(), Some("erofs"));
-        for path in ["modules.order", "a.ko.bz2", "x/", ""] {
+        for path in ["modules.order", "a.ko.bz2", "x/", "", ".ko", "a\nb.ko", "\u{1b}[2J.ko", &"x".repeat(60)]
+        {
             assert_eq!(name_of(path), None, "{path}");
         }
     }

@@ -1,5 +1,6 @@
 //! A kernel with its modules, from a Debian package or from the files of an installed one.
 
+use crate::ar::{Archive, MAGIC};
 use crate::decompress::{read_up_to, reader};
 use crate::initramfs::Modules;
 use crate::{Error, MAX_KERNEL, MAX_MODULE, extract, module};
@@ -18,6 +19,8 @@ const MAX_LIST: u64 = 4 << 20;
 const MAX_UNPACKED: u64 = 4 << 30;
 /// Longest name of a file in a package, in bytes.
 const MAX_NAME: u64 = 4096;
+/// Longest release, in bytes: `uname` has room for 65, its NUL included.
+const MAX_RELEASE: usize = 64;
 /// How deep directories of modules are searched.
 const MAX_DEPTH: usize = 12;
 
@@ -50,7 +53,9 @@ impl Package {
         let mut magic = [0; 8];
         let len = file.read(&mut magic).map_err(Error::file("read", path))?;
         let found = match magic.get(..len) {
-            Some(b"!<arch>\n") => from_deb(&what, File::open(path).map_err(Error::file("open", path))?)?,
+            Some(magic) if magic == MAGIC => {
+                from_deb(&what, File::open(path).map_err(Error::file("open", path))?)?
+            }
             _ => from_file(path)?,
         };
         found.finish(&what)
@@ -73,7 +78,7 @@ impl Found {
     /// Keeps a module's file.
     fn hold(&mut self, what: &str, path: &str, stream: impl Read) -> Result<(), Error> {
         let Some(name) = module::name_of(path) else { return Ok(()) };
-        let content = read_up_to(path, stream, MAX_MODULE)?;
+        let content = read_up_to(&format!("module {name} of {what}"), stream, MAX_MODULE)?;
         self.held += content.len() as u64;
         if self.held > MAX_HELD || self.modules.len() >= MAX_ENTRIES {
             return Err(Error::TooLarge { what: format!("the modules of {what}"), limit: MAX_HELD });
@@ -91,20 +96,12 @@ impl Found {
 }
 
 fn from_deb(what: &str, file: File) -> Result<Found, Error> {
-    let problem = |problem: String| Error::Package { what: what.into(), problem };
-    let mut archive = ar::Archive::new(BufReader::new(file));
-    while let Some(entry) = archive.next_entry() {
-        let entry = entry.map_err(|error| problem(error.to_string()))?;
-        let name = String::from_utf8_lossy(entry.header().identifier()).into_owned();
-        match name.as_str() {
-            "data.tar" => return from_tar(what, entry),
-            name if name.starts_with("data.tar.") => {
-                return from_tar(what, reader(what, BufReader::new(entry))?);
-            }
-            _ => {}
-        }
+    let archive = Archive::open(what, BufReader::new(file))?;
+    match archive.find(|name| name == "data.tar" || name.starts_with("data.tar."))? {
+        Some((name, content)) if name == "data.tar" => from_tar(what, content),
+        Some((_, content)) => from_tar(what, reader(what, BufReader::new(content))?),
+        None => Err(Error::Package { what: what.into(), problem: "there is no data.tar in it".into() }),
     }
-    Err(problem("there is no data.tar in it".into()))
 }
 
 fn from_tar(what: &str, stream: impl Read) -> Result<Found, Error> {
@@ -137,7 +134,7 @@ fn from_tar(what: &str, stream: impl Read) -> Result<Found, Error> {
         }
         let path = String::from_utf8_lossy(&name).into_owned();
         let path = path.trim_start_matches("./").trim_start_matches("usr/");
-        if let Some(release) = path.strip_prefix("boot/vmlinuz-") {
+        if let Some(release) = path.strip_prefix("boot/vmlinuz-").filter(|release| is_release(release)) {
             found.kernel = Some((release.to_owned(), read_up_to(what, entry, MAX_KERNEL)?));
         } else if path.starts_with("lib/modules/") && path.ends_with("/modules.builtin") {
             found.set_built_in(what, entry)?;
@@ -163,10 +160,16 @@ fn from_file(path: &Path) -> Result<Found, Error> {
     Ok(found)
 }
 
+/// Whether a kernel can be of this release: something that `uname` would say, and that can be shown.
+fn is_release(release: &str) -> bool {
+    (1..=MAX_RELEASE).contains(&release.len())
+        && release.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+}
+
 fn release_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let release = name.strip_prefix("vmlinuz-").or_else(|| name.strip_prefix("vmlinux-"))?;
-    Some(release.to_owned())
+    is_release(release).then(|| release.to_owned())
 }
 
 /// `lib/modules/RELEASE` in the directory above that of the kernel.
@@ -197,6 +200,7 @@ fn search(what: &str, directory: &Path, depth: usize, found: &mut Found) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ar::archive;
 
     const ELF: &[u8] = b"\x7fELF kernel";
 
@@ -211,10 +215,7 @@ mod tests {
         }
         let tar = tar.into_inner().unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut archive = ar::Builder::new(File::create(file.path()).unwrap());
-        for (name, content) in [("debian-binary", &b"2.0\n"[..]), ("data.tar", &tar)] {
-            archive.append(&ar::Header::new(name.into(), content.len() as u64), content).unwrap();
-        }
+        std::fs::write(file.path(), archive(&[("debian-binary", b"2.0\n"), ("data.tar", &tar)])).unwrap();
         file
     }
 
@@ -242,6 +243,16 @@ mod tests {
             |path: &str| Package::open(deb(&[("boot/vmlinuz-6.1-test", ELF), (path, b"\x7fELF")]).path());
         assert_eq!(open(&path(200)).unwrap().modules.names(), ["overlay"]);
         assert!(matches!(open(&path(10_000)), Err(Error::TooLarge { limit: MAX_NAME, .. })));
+    }
+
+    #[test]
+    fn what_is_named_is_plain() {
+        let open = |kernel: &str| Package::open(deb(&[(kernel, ELF)]).path());
+        assert_eq!(open("boot/vmlinuz-6.1+x-a_b").unwrap().release.as_deref(), Some("6.1+x-a_b"));
+        for release in ["", "\u{1b}[2J", "a b", "a/b", "ü", &"1".repeat(65)] {
+            let error = open(&format!("boot/vmlinuz-{release}")).unwrap_err();
+            assert!(error.to_string().contains("no boot/vmlinuz-*"), "{release:?}: {error}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a guest's log goes. A guest is not to control the user's terminal by it.
 
 use super::sink::Sink;
+use crate::text;
 use std::fmt::Write as _;
 use std::os::fd::BorrowedFd;
 
@@ -103,10 +104,7 @@ impl Escape {
             '\n' if end == LineEnd::RawTerminal => out.push_str("\r\n"),
             '\n' | '\t' => out.push(character),
             '\r' => self.returned = true,
-            _ if character.is_control() || changes_direction(character) => {
-                out.extend(character.escape_default())
-            }
-            _ => out.push(character),
+            _ => text::push(out, character),
         }
     }
 
@@ -122,11 +120,6 @@ impl Escape {
 fn is_begun(bytes: &[u8]) -> bool {
     let error = std::str::from_utf8(bytes).err();
     bytes.len() < CHARACTER && error.is_some_and(|error| error.error_len().is_none())
-}
-
-/// Whether it has a terminal show what follows in another order than it is (Unicode, `Bidi_Control`).
-fn changes_direction(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
