@@ -14,7 +14,7 @@ pub fn checks() -> Vec<Check> {
 fn check(layer: Layer, missing: &[Missing]) -> Check {
     let name = layer.key();
     match missing.iter().find(|missing| missing.layer == layer) {
-        None => Check::ok(name, format!("the VMM is held by it: {}", layer.name())),
+        None => Check::ok(name, format!("the VMM is behind it ({})", layer.name())),
         Some(missing) if layer == Layer::SystemCallFilters => {
             Check::failed(name, format!("{missing}: no guest runs without"), layer.mend())
         }
