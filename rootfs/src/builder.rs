@@ -220,7 +220,7 @@ impl<'o> ImageBuilder<'o> {
     /// # Errors
     /// If the image would be too big, or cannot be written.
     pub fn finish(mut self) -> Result<ImageInfo, Error> {
-        let plan = layout::plan(&self.tree, self.data.end(), self.options.limits.image_bytes)?;
+        let plan = layout::plan(&self.tree, self.data.end(), &self.options)?;
         self.data.finish(&|digest| plan.uses(digest))?;
         write::metadata(&self.tree, &plan, self.data.output()).map_err(Error::Output)?;
         Ok(ImageInfo {

@@ -1,4 +1,4 @@
-//! The digest of a tree: what identifies an image, whatever source it came from and wherever its data lies.
+//! The digest of a tree (and of the kernel that it asks for): what identifies an image, whatever source it came from and wherever its data lies.
 //!
 //! SHA-256 over one record an entry, in sorted depth-first order: type, name, metadata, and the content (the digest of
 //! a file's data, a link's target, a device's number). A second name of an inode is recorded as a reference to the
@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::kernel_name::KernelName;
 use crate::tree::{Digest, FileData, Kind, Meta, NodeId, Special, Tree};
 
 /// Version of the record format.
@@ -78,15 +79,24 @@ impl TreeDigest {
         self.hash.update(nth.to_le_bytes());
     }
 
+    /// What the image asks for besides its tree, if it does. Comes last.
+    pub(crate) fn kernel(&mut self, kernel: Option<KernelName>) {
+        if let Some(kernel) = kernel {
+            self.hash.update(b"k");
+            self.bytes(kernel.as_str().as_bytes());
+        }
+    }
+
     pub(crate) fn finish(self) -> Digest {
         self.hash.finalize().into()
     }
 }
 
-/// The digest of a whole tree.
-pub(crate) fn of_tree(tree: &Tree) -> Digest {
+/// The digest of a whole tree that asks for this kernel.
+pub(crate) fn of_tree(tree: &Tree, kernel: Option<KernelName>) -> Digest {
     let mut walk = Walk { tree, digest: TreeDigest::new(), seen: HashMap::new() };
     walk.entry(b"", Tree::ROOT);
+    walk.digest.kernel(kernel);
     walk.digest.finish()
 }
 

@@ -17,6 +17,13 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// What an image asks for as its kernel is no name of one.
+    #[error(
+        "the name of an image's kernel has 1 to {} lowercase letters, digits, '.', '_' and '-', and begins and ends with a \
+         letter or digit",
+        crate::KernelName::MAX
+    )]
+    KernelName,
     /// The image could not be written.
     #[error("cannot write the image: {0}")]
     Output(#[source] io::Error),

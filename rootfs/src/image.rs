@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, ImageProblem};
+use crate::kernel_name::KernelName;
 use crate::ondisk::{
     BLOCK, Inode, Layout, SLOT, SUPERBLOCK_LENGTH, SUPERBLOCK_OFFSET, StoredInode, Superblock,
 };
@@ -117,6 +118,12 @@ impl<I: Input> Image<I> {
             text.push_str(&format!("{byte:02x}"));
         }
         text
+    }
+
+    /// The kernel that the image asks for, if it asks for one.
+    #[must_use]
+    pub fn kernel(&self) -> Option<KernelName> {
+        self.superblock.kernel
     }
 
     /// What the image was read from.

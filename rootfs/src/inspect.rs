@@ -72,6 +72,7 @@ impl<I: Input> Image<I> {
         let left = limits.image_bytes;
         let mut hasher = Hasher { image: self, digest: TreeDigest::new(), seen: HashMap::new(), left };
         self.walk(limits, &mut hasher)?;
+        hasher.digest.kernel(self.kernel());
         Ok(hasher.digest.finish())
     }
 

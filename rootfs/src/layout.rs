@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use crate::digest;
 use crate::directory;
 use crate::error::Error;
+use crate::kernel_name::KernelName;
 use crate::ondisk::{BLOCK, Form, Inode, Layout, SLOT, mode};
-use crate::options::Time;
+use crate::options::{Options, Time};
 use crate::tree::{Digest, Kind, NodeId, Special, Tree};
 
 /// An inode and its place.
@@ -49,6 +50,8 @@ pub(crate) struct Plan {
     contents: HashSet<Digest>,
     files: u64,
     digest: Digest,
+    /// The kernel that the image asks for.
+    pub(crate) kernel: Option<KernelName>,
 }
 
 impl Plan {
@@ -88,7 +91,8 @@ impl Plan {
 }
 
 /// Plans an image whose file data ends at byte `data_end`.
-pub(crate) fn plan(tree: &Tree, data_end: u64, limit: u64) -> Result<Plan, Error> {
+pub(crate) fn plan(tree: &Tree, data_end: u64, options: &Options) -> Result<Plan, Error> {
+    let limit = options.limits.image_bytes;
     let reached = reach(tree);
     let time = commonest_time(tree, &reached.order);
     let too_big = || Error::Limit { what: "bytes in its image", limit };
@@ -100,7 +104,8 @@ pub(crate) fn plan(tree: &Tree, data_end: u64, limit: u64) -> Result<Plan, Error
         time,
         contents: HashSet::new(),
         files: 0,
-        digest: digest::of_tree(tree),
+        digest: digest::of_tree(tree, options.kernel),
+        kernel: options.kernel,
     };
     let mut next_block = data_end / BLOCK;
     let mut space = MetaSpace::new();

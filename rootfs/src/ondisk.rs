@@ -5,6 +5,7 @@
 //! (plain) or, if it is short, right behind the inode (inline).
 
 use crate::error::ImageProblem;
+use crate::kernel_name::{KernelName, VOLUME_NAME};
 use crate::options::Time;
 use crate::tree::Digest;
 
@@ -67,6 +68,8 @@ pub(crate) struct Superblock {
     pub(crate) meta_block: u32,
     /// Identity of the image.
     pub(crate) uuid: [u8; 16],
+    /// The kernel that the image asks for.
+    pub(crate) kernel: Option<KernelName>,
 }
 
 /// Writes `value` at `offset`. The offsets are constants of this file; one that does not fit is a bug in it.
@@ -106,6 +109,9 @@ impl Superblock {
         put(&mut block, at + 36, &self.blocks.to_le_bytes());
         put(&mut block, at + 40, &self.meta_block.to_le_bytes());
         put(&mut block, at + 48, &self.uuid);
+        if let Some(kernel) = self.kernel {
+            put(&mut block, at + 64, &kernel.to_volume_name());
+        }
         let checksum = crc32c(&block[at..]);
         put(&mut block, at + 4, &checksum.to_le_bytes());
         block
@@ -135,6 +141,8 @@ impl Superblock {
         if incompatible != 0 {
             return Err(ImageProblem::Features(crate::error::FeatureBits(incompatible)));
         }
+        let kernel = KernelName::from_volume_name(&get::<VOLUME_NAME>(bytes, 64))
+            .map_err(|_| ImageProblem::Damaged("what it names as its kernel is no name"))?;
         let seconds = i64::from_le_bytes(get(bytes, 24));
         Ok(Self {
             root: get_u16(bytes, 14),
@@ -143,6 +151,7 @@ impl Superblock {
             blocks: get_u32(bytes, 36),
             meta_block: get_u32(bytes, 40),
             uuid: get(bytes, 48),
+            kernel,
         })
     }
 }
@@ -354,6 +363,7 @@ mod tests {
             blocks: 3,
             meta_block: 2,
             uuid: uuid(&[0xff; 32]),
+            kernel: "debian".parse().ok(),
         };
         let mut block = superblock.to_block();
         assert_eq!(Superblock::from_block(&block), Ok(superblock));

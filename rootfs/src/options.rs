@@ -1,6 +1,7 @@
 //! What the caller may choose: limits, times, owners.
 
 use crate::error::{Error, PathProblem};
+use crate::kernel_name::KernelName;
 
 /// How much a source may ask for. Sources are hostile; every one of these is enforced while it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,8 @@ pub struct Options {
     pub times: Times,
     /// Owners.
     pub owners: Owners,
+    /// The kernel that the image asks for.
+    pub kernel: Option<KernelName>,
 }
 
 impl Limits {

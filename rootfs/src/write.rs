@@ -67,5 +67,6 @@ fn superblock(plan: &Plan) -> io::Result<Superblock> {
         blocks: u32::try_from(plan.bytes() / BLOCK).map_err(|_| too_large())?,
         meta_block: plan.meta_block,
         uuid: uuid(&plan.digest()),
+        kernel: plan.kernel,
     })
 }

@@ -49,6 +49,63 @@ fn a_linux_guest_is_refused_where_kvm_is_software_and_else_tried() {
     Program::sandbox(["--kernel", image.to_str().unwrap(), "--", "true"]).run().failed(125, words);
 }
 
+/// Puts an image that asks for this kernel into a directory.
+fn image_asking_for(kernel: &str, directory: &Path) -> PathBuf {
+    let (tree, image) = (directory.join("tree"), directory.join(format!("{kernel}.img")));
+    fs::create_dir_all(tree.join("bin")).unwrap();
+    fs::copy(ampoule_tests::BUSYBOX, tree.join("bin/busybox")).unwrap();
+    let args =
+        ["image", "build", tree.to_str().unwrap(), "--output", image.to_str().unwrap(), "--kernel", kernel];
+    Program::ampoule(args).run().succeeded();
+    image
+}
+
+#[test]
+fn an_image_may_name_its_kernel() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = image_asking_for("debian", directory.path());
+    let image = image.to_str().unwrap();
+    let inspected = Program::ampoule(["image", "inspect", image, "--json"]).run().succeeded();
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!((&inspected["kernel"], &inspected["verified"]), (&"debian".into(), &true.into()));
+    let run = |options: &[&str]| {
+        let mut args = vec!["--image", image];
+        args.extend(options);
+        args.extend(["--", "/bin/busybox", "test", "-e", "/proc/ampoule/boot"]);
+        Program::sandbox(args).env("XDG_DATA_HOME", directory.path()).run()
+    };
+    let words: &[&str] = match Program::ampoule(["doctor"]).run().out().contains("software KVM") {
+        true => &["the Linux kernel debian, which the image asks for, needs hardware KVM"],
+        false => &["the image asks for the kernel debian, which is not in the local store", "--name debian"],
+    };
+    run(&[]).failed(125, words);
+    run(&["--kernel", "auto"]).failed(125, words);
+    // The user has the last word.
+    assert_eq!(run(&["--kernel", "ampoule"]).code(), 0);
+}
+
+#[test]
+fn an_image_may_name_the_built_in_kernel() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = image_asking_for("ampoule", directory.path());
+    let args = ["--image", image.to_str().unwrap(), "--", "/bin/busybox", "test", "-e", "/proc/ampoule/boot"];
+    assert_eq!(Program::sandbox(args).run().code(), 0);
+}
+
+#[test]
+fn an_image_names_no_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = directory.path().to_str().unwrap();
+    for name in ["../x", "/boot/vmlinuz", "", "much-too-long-a-name"] {
+        let image = directory.path().join("image");
+        let args = ["image", "build", tree, "--output", image.to_str().unwrap(), "--kernel", name];
+        let ended = Program::ampoule(args).run();
+        assert_eq!(ended.code(), 2);
+        assert!(ended.err().contains("the name of an image's kernel"), "{}", ended.err());
+        assert!(!image.exists());
+    }
+}
+
 #[test]
 fn auto_is_the_built_in_kernel() {
     for kernel in ["auto", "ampoule"] {

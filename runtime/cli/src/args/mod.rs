@@ -12,6 +12,7 @@ pub use kernel::{KernelBuildArgs, KernelCommand};
 pub use run::{IsolationLevel, RunArgs};
 pub use transfer::{InputArg, OutputArg};
 
+use ampoule_rootfs::KernelName;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -134,6 +135,9 @@ pub struct ImageBuildArgs {
     pub source: PathBuf,
     #[command(flatten)]
     pub target: ImageTarget,
+    /// The kernel that the image is to be run with: `ampoule`, or a name in the local store (see `ampoule kernel`)
+    #[arg(long, value_name = "NAME")]
+    pub kernel: Option<KernelName>,
 }
 
 /// Where a new image goes.

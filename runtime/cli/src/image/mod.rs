@@ -4,7 +4,7 @@ pub mod store;
 
 use crate::args::{ImageBuildArgs, ImageCommand};
 use ampoule_engine::HostFile;
-use ampoule_rootfs::{Image, ImageInfo, Limits, ListedKind, Options, Source, Times};
+use ampoule_rootfs::{Image, ImageInfo, KernelName, Limits, ListedKind, Options, Source, Times};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::fs::File;
@@ -29,7 +29,8 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
         (None, None) => bail!("either --output or --name is needed"),
     };
     let source = Source::from_path(&args.source)?;
-    let info = write_image(source, &path).with_context(|| format!("image of {}", args.source.display()))?;
+    let info = write_image(source, &path, args.kernel)
+        .with_context(|| format!("image of {}", args.source.display()))?;
     println!("{what}: {} KiB, {} files, sha256 {}", info.bytes >> 10, info.files, hex(&info.digest));
     if info.without_xattrs > 0 {
         eprintln!("ampoule: the extended attributes of {} entries were left out", info.without_xattrs);
@@ -38,10 +39,10 @@ fn build(args: &ImageBuildArgs) -> Result<()> {
 }
 
 /// Builds beside the target and renames: an image is complete under its name or not there.
-fn write_image(source: Source<'_>, path: &Path) -> Result<ImageInfo> {
+fn write_image(source: Source<'_>, path: &Path, kernel: Option<KernelName>) -> Result<ImageInfo> {
     let mut target = HostFile::new(path)?;
     let mut file: File = target.file()?.into();
-    let options = Options { times: Times::from_env(), ..Options::default() };
+    let options = Options { times: Times::from_env(), kernel, ..Options::default() };
     let info = ampoule_rootfs::build(source, &mut file, options, Box::new(|_| ControlFlow::Continue(())))?;
     drop(file);
     target.commit(false)?;
@@ -97,6 +98,8 @@ struct Inspected {
     path: PathBuf,
     bytes: u64,
     uuid: String,
+    /// The kernel that it asks for.
+    kernel: Option<String>,
     inodes: u64,
     directories: u64,
     files: u64,
@@ -113,6 +116,7 @@ fn inspect(image: &Path, json: bool) -> Result<()> {
         path,
         bytes: image.bytes(),
         uuid: image.uuid(),
+        kernel: image.kernel().map(|name| name.to_string()),
         inodes: image.inodes(),
         ..Inspected::default()
     };
@@ -134,6 +138,7 @@ fn inspect(image: &Path, json: bool) -> Result<()> {
     println!("{}", found.path.display());
     println!("  size      {} KiB", found.bytes >> 10);
     println!("  uuid      {}", found.uuid);
+    println!("  kernel    {}", found.kernel.as_deref().unwrap_or("any"));
     let kinds = format!("{} files, {} directories", found.files, found.directories);
     println!("  contents  {kinds}, {} symbolic links, {} others", found.symlinks, found.others);
     println!("  verified  {}", if found.verified { "yes" } else { "no (not built by ampoule, or damaged)" });

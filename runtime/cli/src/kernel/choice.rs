@@ -4,6 +4,7 @@ use crate::doctor;
 use crate::embedded::Embedded;
 use ampoule_engine::{Artifact, Guest};
 use ampoule_kernels::{Name, Package, Store, Stored};
+use ampoule_rootfs::KernelName;
 use anyhow::{Context, Result, bail};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsStr;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 /// The name of the built-in kernel.
 pub const OWN: &str = "ampoule";
-/// What is best here: the built-in one.
+/// What the image asks for, else the built-in one.
 pub const AUTO: &str = "auto";
 
 /// How long a Linux guest may take until its agent is up, at least: a distribution's kernel looks for a whole PC.
@@ -39,9 +40,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel that `--kernel` names.
-    pub fn choose(argument: &OsStr) -> Result<Self> {
-        if argument == OWN || argument == AUTO {
+    /// The kernel that `--kernel` names, or else the image.
+    pub fn choose(argument: &OsStr, asked_for: Option<KernelName>) -> Result<Self> {
+        if argument == AUTO {
+            return asked_for.map_or_else(Self::own, Self::named);
+        }
+        if argument == OWN {
             return Self::own();
         }
         let kernel = match stored(argument)? {
@@ -61,6 +65,20 @@ impl Kernel {
             (Guest::Linux, true) => LINUX_WORDS.to_owned(),
             (Guest::Linux, false) => format!("{LINUX_WORDS} {QUIET}"),
         }
+    }
+
+    /// The kernel that an image names: the built-in one, or one of the local store. Never a file: an image is hostile.
+    fn named(name: KernelName) -> Result<Self> {
+        if name.as_str() == OWN {
+            return Self::own();
+        }
+        doctor::require_hardware_kvm(&format!("the Linux kernel {name}, which the image asks for,"))?;
+        stored(OsStr::new(name.as_str()))?.with_context(|| {
+            format!(
+                "the image asks for the kernel {name}, which is not in the local store: put it there (`ampoule kernel \
+                 import FILE --name {name}`), or name another (--kernel)"
+            )
+        })
     }
 
     fn own() -> Result<Self> {

@@ -3,7 +3,7 @@
 use crate::embedded::Embedded;
 use crate::image::store::{ImageName, Store};
 use ampoule_engine::{Artifact, VmmProgram};
-use ampoule_rootfs::{Image, Options, Source};
+use ampoule_rootfs::{Image, KernelName, Options, Source};
 use anyhow::{Context, Result, bail};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::OsStr;
@@ -29,17 +29,17 @@ pub fn vmm() -> Result<VmmProgram> {
 /// The image with the agent.
 pub fn agent() -> Result<Artifact> {
     match std::env::var_os(AGENT_VARIABLE) {
-        Some(path) => open(Path::new(&path)),
+        Some(path) => open(Path::new(&path)).map(|(image, _)| image),
         None => Embedded::AgentImage.artifact(),
     }
 }
 
-/// The root image: a name in the store, an image file or a directory.
-pub fn root(image: Option<&OsStr>) -> Result<Artifact> {
-    let Some(image) = image else { return Embedded::RootImage.artifact() };
+/// The root image: a name in the store, an image file or a directory. And the kernel that it asks for.
+pub fn root(image: Option<&OsStr>) -> Result<(Artifact, Option<KernelName>)> {
+    let Some(image) = image else { return Ok((Embedded::RootImage.artifact()?, None)) };
     let path = locate(image)?;
     match path.is_dir() {
-        true => build(&path),
+        true => Ok((build(&path)?, None)),
         false => open(&path),
     }
 }
@@ -68,12 +68,12 @@ fn locate(image: &OsStr) -> Result<PathBuf> {
 }
 
 /// Opens an image file, having looked whether it is one.
-fn open(path: &Path) -> Result<Artifact> {
+fn open(path: &Path) -> Result<(Artifact, Option<KernelName>)> {
     let name = format!("image {}", path.display());
     let file = File::open(path).with_context(|| name.clone())?;
     let image = Image::open(file).with_context(|| name.clone())?;
-    let len = image.bytes();
-    Ok(Artifact::new(&name, Arc::new(image.into_inner().into()), 0, len))
+    let (len, kernel) = (image.bytes(), image.kernel());
+    Ok((Artifact::new(&name, Arc::new(image.into_inner().into()), 0, len), kernel))
 }
 
 /// Builds an image of a directory, in memory.

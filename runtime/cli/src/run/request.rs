@@ -84,7 +84,8 @@ impl Request {
             false => (sink(stdout())?, sink(stderr())?),
         };
         let log = if guest_log { Some(log()?) } else { None };
-        let kernel = Kernel::choose(&args.kernel)?;
+        let (root, asked_for) = images::root(args.image.as_deref())?;
+        let kernel = Kernel::choose(&args.kernel, asked_for)?;
         let mut deadlines = policy.deadlines;
         let mut cmdline = kernel.words(guest_log);
         if kernel.guest == Guest::Linux {
@@ -102,7 +103,7 @@ impl Request {
             cmdline.push_str("ampoule.trace");
         }
         Ok(Self {
-            root: images::root(args.image.as_deref())?,
+            root,
             memory: policy.machine.memory,
             cmdline,
             console: if guest_log { Console::Stream } else { Console::Off },
