@@ -80,8 +80,13 @@ pub enum End {
     #[error("the guest asked for a reset{0}")]
     Reset(LogTail),
     /// The guest kernel panicked.
-    #[error("the guest kernel panicked{0}")]
-    KernelPanic(LogTail),
+    #[error("{message}{log}")]
+    KernelPanic {
+        /// The VMM's sentence, with the kernel's own reason where it gave one; safe to print.
+        message: String,
+        /// What the guest kernel said last.
+        log: LogTail,
+    },
     /// The guest kernel ran out of memory, and there was no process left that it could kill.
     #[error("the guest ran out of memory ({memory}; see --memory), with no process left to kill{log}")]
     OutOfMemory {
@@ -150,7 +155,7 @@ impl End {
             Self::AgentGone => "agent_gone",
             Self::PoweredOff(_) => "guest_powered_off",
             Self::Reset(_) => "guest_reset",
-            Self::KernelPanic(_) => "guest_kernel_panic",
+            Self::KernelPanic { .. } => "guest_kernel_panic",
             Self::OutOfMemory { .. } => "guest_out_of_memory",
             Self::TripleFault(_) => "guest_triple_fault",
             Self::EmulationFailure(_) => "guest_emulation_failure",
@@ -175,7 +180,7 @@ impl End {
         match status.reason {
             Reason::PowerOff => Self::PoweredOff(log),
             Reason::Reset => Self::Reset(log),
-            Reason::KernelPanic => Self::KernelPanic(log),
+            Reason::KernelPanic => Self::KernelPanic { message: printable(&status.message), log },
             Reason::GuestOutOfMemory => Self::OutOfMemory { memory, log },
             Reason::TripleFault => Self::TripleFault(log),
             Reason::EmulationFailure => Self::EmulationFailure(log),
@@ -219,7 +224,11 @@ mod tests {
             End::OutOfMemory { memory, log: log.clone() }.to_string(),
             "the guest ran out of memory (64 MiB; see --memory), with no process left to kill\n  | one\n  | two"
         );
-        assert_eq!(End::KernelPanic(log).to_string(), "the guest kernel panicked\n  | one\n  | two");
+        let message = "the guest kernel panicked: for a test".to_owned();
+        assert_eq!(
+            End::KernelPanic { message, log }.to_string(),
+            "the guest kernel panicked: for a test\n  | one\n  | two"
+        );
         assert_eq!(
             End::VmmKilled { signo: 9, said: String::new() }.to_string(),
             "the VMM process was killed by signal 9"

@@ -24,6 +24,7 @@ mod filters;
 pub mod fuzzing;
 mod ioapic;
 mod layout;
+mod linux_panic;
 mod log;
 mod machine;
 mod memory;

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::filters;
 use crate::ioapic::IoApic;
 use crate::layout::ABOVE_4G;
+use crate::linux_panic;
 use crate::memory::{Images, Ram};
 use crate::report::Report;
 use crate::shared::Shared;
@@ -43,6 +44,7 @@ pub struct Machine {
     vcpu: Vcpu,
     ram: Ram,
     shared: Arc<Shared>,
+    guest: Guest,
 }
 
 /// Puts the VM together, and hands everything but the vCPU to the device thread. Gives the VM, and what is to be
@@ -92,13 +94,17 @@ pub fn build(
         doorbell,
         report: report.hand_over(&shared),
     };
-    Ok((Machine { vcpu, ram, shared }, device_thread.serve(service)))
+    Ok((Machine { vcpu, ram, shared, guest: config.guest }, device_thread.serve(service)))
 }
 
 impl Machine {
     /// Runs the guest until it ends.
     pub fn run(self) {
         let ending = self.vcpu.run(&self.ram, &self.shared).unwrap_or_else(Ending::from);
+        let ending = match self.guest {
+            Guest::Linux => linux_panic::recognize(ending, &self.shared.bus().log().tail()),
+            Guest::Ampoule => ending,
+        };
         self.shared.end(ending);
     }
 }
