@@ -73,12 +73,20 @@ static void not_yet(void) {
 }
 
 static void stops(void) {
+    int gate[2];
+    MUST(pipe(gate));
     pid_t pid = MUST(fork());
     if (pid == 0) {
+        close(gate[1]);
+        /* That it continued is not told any more once it has stopped again or ended. */
+        char byte;
         raise(SIGSTOP);
+        read(gate[0], &byte, 1);
         raise(SIGSTOP);
+        read(gate[0], &byte, 1);
         _exit(9);
     }
+    close(gate[0]);
     int status;
     siginfo_t info;
     IS(waitpid(pid, &status, WUNTRACED) == pid);
@@ -88,11 +96,13 @@ static void stops(void) {
     MUST(kill(pid, SIGCONT));
     SHOW(waitid(P_PID, pid, &info, WCONTINUED));
     show_info("continued", pid, &info);
+    MUST(write(gate[1], "x", 1));
     SHOW(waitid(P_PID, pid, &info, WSTOPPED));
     show_info("stopped", pid, &info);
     MUST(kill(pid, SIGCONT));
     IS(waitpid(pid, &status, WCONTINUED) == pid);
     show_status("second", status);
+    close(gate[1]);
     IS(waitpid(pid, &status, 0) == pid);
     show_status("end", status);
     /* A stopped process can be killed. */
