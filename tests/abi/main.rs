@@ -3,6 +3,7 @@
 //!
 //! `programs/*.c` are compiled by `build.rs`, as static programs and some as dynamically linked ones; `shell/*.sh` are
 //! run by the same busybox on both sides. Each is a test, and each has a microVM of its own.
+//! With `AMPOULE_TEST_KERNEL` the guest's kernel is one of the local store (`tests/lab/suite abi-linux`).
 
 mod tests {
     include!(concat!(env!("OUT_DIR"), "/abi_tests.rs"));
@@ -73,12 +74,20 @@ fn on_host(program: Program, path: &str) -> Ended {
 
 fn in_guest<'a>(command: impl IntoIterator<Item = &'a str>, path: &str) -> Ended {
     let image = guest_image();
-    Program::sandbox(["--image"])
-        .args([&image])
+    Program::sandbox(kernel())
+        .args([Path::new("--image"), &image])
         .args(["--workdir", "/work/here", "--timeout", "80s", "--env", &format!("PATH={path}"), "--"])
         .args(command)
         .limit(LIMIT)
         .run()
+}
+
+/// Options for another guest kernel than ampoule's, if `AMPOULE_TEST_KERNEL` names one.
+fn kernel() -> Vec<String> {
+    match std::env::var("AMPOULE_TEST_KERNEL") {
+        Ok(kernel) => ["--memory", "512M", "--kernel", &kernel].map(String::from).into(),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// One image for all: the programs, their libraries, and busybox.
