@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ampoule_rootfs::{
-    Error, ImageBuilder, ImageInfo, Options, Source, Times, add_agent_tree, add_default_tree, build_file,
+    Error, ImageBuilder, ImageInfo, Options, Source, Times, add_agent_tree, add_default_tree, build_file, hex,
 };
 
 const USAGE: &str = "usage: mkimage DIR|TAR OUT | mkimage --default BUSYBOX OUT | mkimage --agent AGENT OUT";
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     }
     match make(mode, input, output) {
         Ok(info) => {
-            let digest: String = info.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex(&info.digest);
             println!("{} bytes, {} inodes, {} files, sha256 {digest}", info.bytes, info.inodes, info.files);
             ExitCode::SUCCESS
         }

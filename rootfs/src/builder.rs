@@ -32,7 +32,7 @@ pub struct ImageInfo {
     pub inodes: u64,
     /// Inodes of regular files.
     pub files: u64,
-    /// SHA-256 over the tree (names, metadata, contents), independent of where in the image things lie. Its first 16
+    /// SHA-256 over the tree (names, metadata, contents) and the kernel that it asks for, independent of where in the image things lie. Its first 16
     /// bytes, but for the version bits, are the image's UUID.
     pub digest: [u8; 32],
     /// Entries that had extended attributes, which were left out.

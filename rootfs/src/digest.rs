@@ -1,4 +1,5 @@
-//! The digest of a tree (and of the kernel that it asks for): what identifies an image, whatever source it came from and wherever its data lies.
+//! The digest of a tree, and of the kernel that it asks for: what identifies an image, whatever source it came from and
+//! wherever its data lies.
 //!
 //! SHA-256 over one record an entry, in sorted depth-first order: type, name, metadata, and the content (the digest of
 //! a file's data, a link's target, a device's number). A second name of an inode is recorded as a reference to the

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::text::is_plain_name;
 
 /// Length of EROFS's volume name, in bytes.
 pub(crate) const VOLUME_NAME: usize = 16;
@@ -40,12 +41,7 @@ impl KernelName {
     }
 
     fn check(name: &[u8]) -> Result<Self, Error> {
-        let letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let edges = [name.first(), name.last()];
-        let good = name.len() <= Self::MAX
-            && name.iter().all(|byte| letter(byte) || b"._-".contains(byte))
-            && edges.iter().all(|byte| byte.is_some_and(letter));
-        if !good {
+        if !is_plain_name(name, Self::MAX) {
             return Err(Error::KernelName);
         }
         let mut volume_name = [0; VOLUME_NAME];

@@ -22,6 +22,7 @@ mod options;
 mod output;
 mod publish;
 mod source;
+mod text;
 mod tree;
 mod write;
 
@@ -35,4 +36,5 @@ pub use options::{Limits, Options, Owners, Time, Times};
 pub use output::Output;
 pub use publish::build_file;
 pub use source::{Source, add_agent_tree, add_default_tree, build};
+pub use text::{hex, is_plain_name};
 pub use tree::{DeviceNumber, Meta, Special};

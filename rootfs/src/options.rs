@@ -1,4 +1,4 @@
-//! What the caller may choose: limits, times, owners.
+//! What the caller may choose: limits, times, owners, a kernel.
 
 use crate::error::{Error, PathProblem};
 use crate::kernel_name::KernelName;

@@ -23,6 +23,9 @@ pub const LAYERS: [&str; 15] = [
     "system_call_filters",
 ];
 
+/// The end of a script that becomes nobody and then `ampoule`.
+pub const AS_NOBODY: &str = "exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"";
+
 /// Who starts a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
@@ -57,10 +60,7 @@ impl Who {
     fn ampoule(self, args: &[&str]) -> Program {
         match self {
             Self::Tester => Program::ampoule(args),
-            Self::Nobody => in_mounts_of_its_own(
-                "exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"",
-                args,
-            ),
+            Self::Nobody => in_mounts_of_its_own(AS_NOBODY, args),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Stock Linux kernels: their store, and where they are refused.
 
 use crate::write;
-use ampoule_tests::Program;
+use ampoule_tests::image::Tree;
+use ampoule_tests::{BUSYBOX, Program};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,12 +38,16 @@ fn kernels_are_imported_listed_and_removed() {
         .failed(1, &["no name for a kernel"]);
 }
 
+/// Whether this host emulates ring 0.
+fn is_software_kvm() -> bool {
+    Program::ampoule(["doctor"]).run().out().contains("software KVM")
+}
+
 #[test]
 fn a_linux_guest_is_refused_where_kvm_is_software_and_else_tried() {
     let directory = tempfile::tempdir().unwrap();
     let image = boot_image(directory.path());
-    let software = Program::ampoule(["doctor"]).run().out().contains("software KVM");
-    let words: &[&str] = match software {
+    let words: &[&str] = match is_software_kvm() {
         true => &["needs hardware KVM", "--kernel ampoule"],
         false => &["the kernel is not usable"],
     };
@@ -52,8 +57,7 @@ fn a_linux_guest_is_refused_where_kvm_is_software_and_else_tried() {
 /// Puts an image that asks for this kernel into a directory.
 fn image_asking_for(kernel: &str, directory: &Path) -> PathBuf {
     let (tree, image) = (directory.join("tree"), directory.join(format!("{kernel}.img")));
-    fs::create_dir_all(tree.join("bin")).unwrap();
-    fs::copy(ampoule_tests::BUSYBOX, tree.join("bin/busybox")).unwrap();
+    Tree::new(&tree).file(Path::new(BUSYBOX), "/bin/busybox");
     let args =
         ["image", "build", tree.to_str().unwrap(), "--output", image.to_str().unwrap(), "--kernel", kernel];
     Program::ampoule(args).run().succeeded();
@@ -74,7 +78,7 @@ fn an_image_may_name_its_kernel() {
         args.extend(["--", "/bin/busybox", "test", "-e", "/proc/ampoule/boot"]);
         Program::sandbox(args).env("XDG_DATA_HOME", directory.path()).run()
     };
-    let words: &[&str] = match Program::ampoule(["doctor"]).run().out().contains("software KVM") {
+    let words: &[&str] = match is_software_kvm() {
         true => &["the Linux kernel debian, which the image asks for, needs hardware KVM"],
         false => &["the image asks for the kernel debian, which is not in the local store", "--name debian"],
     };

@@ -1,6 +1,6 @@
 //! Hosts that lack a layer of isolation: what `ampoule` then does, says and refuses.
 
-use crate::jail::{LAYERS, in_mounts_of_its_own};
+use crate::jail::{AS_NOBODY, LAYERS, in_mounts_of_its_own};
 use ampoule_tests::{Program, binary, need};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,28 +36,25 @@ fn a_host_without(ampoule: impl Fn(&[&str]) -> Program, missing: &[&str], words:
     }
 }
 
+/// `ampoule` as root of a user namespace in which there is none of what this limit is of. That root may set its limits, but
+/// has nobody else's user to give away.
+fn where_there_is_no(limit: &str, args: &[&str]) -> Program {
+    let script = format!("echo 0 > /proc/sys/user/{limit} && exec \"$0\" \"$@\"");
+    Program::new("unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", &script])
+        .args([binary::ampoule()])
+        .args(args)
+}
+
 #[test]
 fn a_host_without_network_namespaces() {
-    // Root of a user namespace may set its limits, but has nobody else's user to give away.
-    let root = |args: &[&str]| {
-        Program::new("unshare")
-            .args(["--user", "--map-root-user", "sh", "-c"])
-            .args(["echo 0 > /proc/sys/user/max_net_namespaces && exec \"$0\" \"$@\""])
-            .args([binary::ampoule()])
-            .args(args)
-    };
+    let root = |args: &[&str]| where_there_is_no("max_net_namespaces", args);
     a_host_without(root, &["net_namespace", "unprivileged_user"], "unprivileged user");
 }
 
 #[test]
 fn a_host_without_user_namespaces() {
-    let root = |args: &[&str]| {
-        Program::new("unshare")
-            .args(["--user", "--map-root-user", "sh", "-c"])
-            .args(["echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\""])
-            .args([binary::ampoule()])
-            .args(args)
-    };
+    let root = |args: &[&str]| where_there_is_no("max_user_namespaces", args);
     a_host_without(root, &["user_namespace", "unprivileged_user"], "user namespace");
 }
 
@@ -73,10 +70,7 @@ fn a_host_without_control_groups() {
             "no control group hierarchy under /sys/fs/cgroup has the controller",
         ),
         // Of a group that is there and is not nobody's, the user is told which.
-        (
-            "exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"",
-            "may not be written",
-        ),
+        (AS_NOBODY, "may not be written"),
     ] {
         let script = format!("{hide}; exec /mnt/ampoule \"$@\"");
         let host = |args: &[&str]| in_mounts_of_its_own(&script, args);
@@ -129,8 +123,7 @@ fn nobody_has_every_layer_in_a_delegated_group() {
     let Some(groups) = Delegated::new() else { return };
     let joins: String =
         groups.0.iter().map(|group| format!("echo $$ > {}/tasks; ", group.display())).collect();
-    let script =
-        format!("{joins} exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"");
+    let script = format!("{joins} {AS_NOBODY}");
     let ended = in_mounts_of_its_own(&script, &["run", "--strict", "--json", "--", "true"]).run();
     let report: serde_json::Value = serde_json::from_str(&ended.succeeded()).unwrap();
     assert_eq!(report["isolation"]["layers"], serde_json::json!(LAYERS));

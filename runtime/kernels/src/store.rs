@@ -1,6 +1,7 @@
 //! Kernels under names: a directory for each, which is complete or not there.
 
 use crate::{Error, Package};
+use ampoule_rootfs::is_plain_name;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fmt;
@@ -19,13 +20,7 @@ pub struct Name(String);
 impl Name {
     /// Checks a name.
     pub fn parse(name: &str) -> Result<Self, Error> {
-        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let bytes = name.as_bytes();
-        let edges = [bytes.first(), bytes.last()];
-        let good = bytes.iter().all(|byte| letter(*byte) || b"._-".contains(byte))
-            && edges.iter().all(|byte| byte.is_some_and(|byte| letter(*byte)))
-            && bytes.len() <= MAX_NAME;
-        match good {
+        match is_plain_name(name.as_bytes(), MAX_NAME) {
             true => Ok(Self(name.to_owned())),
             false => Err(Error::Name(name.to_owned())),
         }

@@ -4,7 +4,7 @@ pub mod store;
 
 use crate::args::{ImageBuildArgs, ImageCommand};
 use ampoule_engine::HostFile;
-use ampoule_rootfs::{Image, ImageInfo, KernelName, Limits, ListedKind, Options, Source, Times};
+use ampoule_rootfs::{Image, ImageInfo, KernelName, Limits, ListedKind, Options, Source, Times, hex};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::fs::File;
@@ -156,8 +156,4 @@ fn locate(image: &Path) -> PathBuf {
     let name = image.to_str().and_then(|name| ImageName::parse(name).ok());
     let stored = name.and_then(|name| Some(Store::open_default().ok()?.path(&name)));
     stored.filter(|path| path.exists()).unwrap_or_else(|| image.to_owned())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

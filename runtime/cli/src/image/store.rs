@@ -1,5 +1,6 @@
 //! The local image store: a directory with a file for each image.
 
+use ampoule_rootfs::is_plain_name;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::fmt;
@@ -16,15 +17,7 @@ pub struct ImageName(String);
 impl ImageName {
     /// Checks a name.
     pub fn parse(name: &str) -> Result<Self> {
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-        let edge =
-            |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let bytes = name.as_bytes();
-        match bytes.iter().copied().all(inner)
-            && edge(bytes.first())
-            && edge(bytes.last())
-            && bytes.len() <= MAX_NAME
-        {
+        match is_plain_name(name.as_bytes(), MAX_NAME) {
             true => Ok(Self(name.to_owned())),
             false => bail!(
                 "{name:?} is no name for an image: use lower-case letters, digits and, inside, `.`, `_` and `-`"

@@ -4,6 +4,7 @@ use super::progress::Progress;
 use crate::args::KernelBuildArgs;
 use ampoule_kernels::build::{Built, Recipe, Watch};
 use ampoule_kernels::{Error, Name, Store};
+use ampoule_rootfs::hex;
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -71,7 +72,7 @@ impl Report {
             name: name.to_string(),
             release,
             bytes: built.package.kernel.len(),
-            sha256: built.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&built.digest),
             source: built.source.display().to_string(),
         }
     }
