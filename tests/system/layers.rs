@@ -1,7 +1,7 @@
 //! Hosts that lack a layer of isolation: what `ampoule` then does, says and refuses.
 
 use crate::jail::{AS_NOBODY, LAYERS, in_mounts_of_its_own};
-use ampoule_tests::{Program, binary, need};
+use ampoule_tests::{Program, Turn, binary, need};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,7 +88,11 @@ fn a_host_without_control_groups() {
 }
 
 /// The groups of every hierarchy of version 1 that limits need, given to nobody.
-struct Delegated(Vec<PathBuf>);
+struct Delegated {
+    groups: Vec<PathBuf>,
+    /// Dropped after the groups are gone, which others would count.
+    _turn: Turn,
+}
 
 impl Delegated {
     fn new() -> Option<Self> {
@@ -97,8 +101,9 @@ impl Delegated {
         if !groups.iter().all(|group| group.join("tasks").exists()) {
             return None;
         }
-        let groups = Self(groups.map(|group| group.join(&name)).into());
-        for group in &groups.0 {
+        let _turn = Turn::take();
+        let groups = Self { groups: groups.map(|group| group.join(&name)).into(), _turn };
+        for group in &groups.groups {
             fs::create_dir(group).unwrap();
             std::os::unix::fs::chown(group, Some(65534), Some(65534)).unwrap();
         }
@@ -108,7 +113,7 @@ impl Delegated {
 
 impl Drop for Delegated {
     fn drop(&mut self) {
-        for group in &self.0 {
+        for group in &self.groups {
             let _ = fs::remove_dir(group);
         }
     }
@@ -122,7 +127,7 @@ fn nobody_has_every_layer_in_a_delegated_group() {
     // In version 2, whoever enters needs rights above the group as well.
     let Some(groups) = Delegated::new() else { return };
     let joins: String =
-        groups.0.iter().map(|group| format!("echo $$ > {}/tasks; ", group.display())).collect();
+        groups.groups.iter().map(|group| format!("echo $$ > {}/tasks; ", group.display())).collect();
     let script = format!("{joins} {AS_NOBODY}");
     let ended = in_mounts_of_its_own(&script, &["run", "--strict", "--json", "--", "true"]).run();
     let report: serde_json::Value = serde_json::from_str(&ended.succeeded()).unwrap();
