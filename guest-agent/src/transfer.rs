@@ -166,6 +166,9 @@ impl Get {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(Failure(FileStep::Open, Errno::INVAL, "not a regular file"));
         }
+        if u64::try_from(stat.st_size).unwrap_or_default() > get.limit {
+            return Err(Failure(FileStep::Open, Errno::FBIG, ""));
+        }
         let mode = u16::try_from(stat.st_mode & 0o7777).unwrap_or_default();
         Ok(Self { file: get.file, fd, mode, bytes: 0, window: SendWindow::new(Stream::File(get.file)) })
     }

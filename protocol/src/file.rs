@@ -24,6 +24,9 @@ pub struct GetFile {
     pub file: FileId,
     /// Absolute path; symbolic links are followed.
     pub path: CBytes,
+    /// The length in bytes up to which the host takes it. One that is longer is refused at once (`Open`, `EFBIG`); one
+    /// that grows meanwhile is the host's to stop.
+    pub limit: u64,
 }
 
 /// A transfer is complete. Its id is free again.
@@ -57,7 +60,7 @@ pub enum FileStep {
     Accept,
     /// Creating parent directories.
     Parents,
-    /// Opening or creating the file, or it is not a regular file.
+    /// Opening or creating the file, or it is not a regular file, or longer than asked for.
     Open,
     /// Reading.
     Read,

@@ -14,7 +14,7 @@ use crate::ids::{FileId, JobId, Stream};
 use crate::message::Message;
 
 /// The version of the protocol, in every frame.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// First byte of every frame.
 pub const MAGIC: u8 = 0xa9;
 /// Length of a frame header in bytes.

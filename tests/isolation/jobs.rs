@@ -59,6 +59,12 @@ fn files_that_are_not_what_they_seem() {
             "{what}: {}",
             ended.err()
         );
+        assert_eq!(
+            ended.err().contains("is larger than 1 MiB"),
+            what.contains("giant"),
+            "{what}: {}",
+            ended.err()
+        );
         assert!(!taken.exists(), "{what} was taken");
     }
     // A link in the guest leads to what the guest has there, not to what the host has.

@@ -33,9 +33,13 @@ fn put(guest: &mut Guest, path: &Path, mode: u16, content: &[u8]) -> Result<File
 }
 
 fn get(guest: &mut Guest, path: &Path) -> Result<(FileDone, Vec<u8>), FileFailed> {
+    get_up_to(guest, path, u64::MAX)
+}
+
+fn get_up_to(guest: &mut Guest, path: &Path, limit: u64) -> Result<(FileDone, Vec<u8>), FileFailed> {
     let stream = Stream::File(file(2));
     let mut window = ReceiveWindow::new(stream);
-    guest.send(&HostMessage::GetFile(GetFile { file: file(2), path: bytes(path) }));
+    guest.send(&HostMessage::GetFile(GetFile { file: file(2), path: bytes(path), limit }));
     let mut content = Vec::new();
     loop {
         match guest.next() {
@@ -129,6 +133,18 @@ fn a_full_disk_fails_the_transfer_only() {
 }
 
 #[test]
+fn what_is_longer_than_the_host_takes_is_refused_before_any_of_it_is_read() {
+    let mut guest = Guest::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("giant");
+    std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let failed = get_up_to(&mut guest, &path, (1 << 40) - 1).unwrap_err();
+    assert_eq!((failed.step, failed.errno), (FileStep::Open, 27));
+    std::fs::write(&path, "just so").unwrap();
+    assert_eq!(get_up_to(&mut guest, &path, 7).unwrap().1, b"just so");
+}
+
+#[test]
 fn transfers_can_be_given_up() {
     let mut guest = Guest::start();
     let directory = tempfile::tempdir().unwrap();
@@ -136,7 +152,7 @@ fn transfers_can_be_given_up() {
     guest.send(&HostMessage::PutFile(PutFile { file: file(1), path: bytes(&path), mode: 0o644 }));
     guest.send_data(Stream::File(file(1)), b"half");
     guest.send(&HostMessage::Close(Stream::File(file(1))));
-    guest.send(&HostMessage::GetFile(GetFile { file: file(2), path: bytes("/proc/kallsyms") }));
+    guest.send(&HostMessage::GetFile(GetFile { file: file(2), path: bytes("/proc/kallsyms"), limit: 1 }));
     guest.send(&HostMessage::Close(Stream::File(file(2))));
     for number in [1, 2] {
         let failed = guest.until(|message| match message {

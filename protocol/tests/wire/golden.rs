@@ -46,12 +46,12 @@ fn messages<M: Message + Clone + PartialEq + Debug>(file: &str, samples: &[(&str
 
 #[test]
 fn host_messages() {
-    messages("host-v2.txt", &samples::host());
+    messages("host-v3.txt", &samples::host());
 }
 
 #[test]
 fn guest_messages() {
-    messages("guest-v2.txt", &samples::guest());
+    messages("guest-v3.txt", &samples::guest());
 }
 
 #[test]
@@ -66,5 +66,5 @@ fn data_headers() {
     for stream in streams {
         writeln!(lines, "{} {}", hex(&frame::data_header(stream, 0x1234).unwrap()), stream).unwrap();
     }
-    check("data-v2.txt", &lines);
+    check("data-v3.txt", &lines);
 }

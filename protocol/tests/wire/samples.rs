@@ -56,7 +56,14 @@ pub fn host() -> Vec<(&'static str, HostMessage)> {
         ("signal-process", Signal { job: job(1), signo: 64, target: SignalTarget::Process }),
         ("resize", Resize { job: job(1), size: TtySize { rows: 1, cols: u16::MAX } }),
         ("put-file", PutFile(put)),
-        ("get-file", GetFile(ampoule_protocol::GetFile { file: file(u32::MAX), path: bytes("/tmp/out") })),
+        (
+            "get-file",
+            GetFile(ampoule_protocol::GetFile {
+                file: file(u32::MAX),
+                path: bytes("/tmp/out"),
+                limit: 1 << 32,
+            }),
+        ),
         ("set-time", SetTime { unix_ns: 1_700_000_000_000_000_000 }),
         ("add-entropy", AddEntropy(core::array::from_fn(|i| i as u8))),
         ("ping", Ping { token: 0 }),

@@ -7,8 +7,8 @@ use crate::sandbox::Handler;
 use crate::session::{Event, Session};
 use ampoule_policies::Mib;
 use ampoule_protocol::{
-    CBytes, Error, Exited, FileDone, FileFailed, FileId, GetFile, Hello, JobId, MAX_DATA, PutFile, Status,
-    Stream,
+    CBytes, Error, Exited, FileDone, FileFailed, FileId, FileStep, GetFile, Hello, JobId, MAX_DATA, PutFile,
+    Status, Stream,
 };
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -154,7 +154,7 @@ impl Steps {
             return Ok(());
         };
         let id = session.new_file()?;
-        session.get_file(GetFile { file: id, path: output.guest.clone() })?;
+        session.get_file(GetFile { file: id, path: output.guest.clone(), limit: self.spec.output_limit })?;
         self.step = Step::Getting { id, output, received: 0 };
         Ok(())
     }
@@ -204,7 +204,11 @@ impl Steps {
                 TransferProblem::Put { guest: input.guest.clone(), failed }
             }
             Step::Getting { id, output, .. } if *id == failed.file => {
-                TransferProblem::Get { guest: output.guest.clone(), failed }
+                let guest = output.guest.clone();
+                match failed.step == FileStep::Open && i32::from(failed.errno) == Errno::FBIG.raw_os_error() {
+                    true => TransferProblem::TooLarge { guest, limit: self.spec.output_limit },
+                    false => TransferProblem::Get { guest, failed },
+                }
             }
             _ => return Ok(()),
         };

@@ -2,7 +2,7 @@
 
 use ampoule_protocol::{
     ByeReason, Decoder, Encoder, Exited, FileDone, Frame, GuestMessage, Hello, HostMessage, JobId, List,
-    MAX_DATA, Status, Stream, Text, Usage,
+    MAX_DATA, Status, Stream, Text, Usage, VERSION, frame,
 };
 use ampoule_vmm_api::{Reason, Timings, VmConfig, VmStatus};
 use rustix::process::Signal;
@@ -25,9 +25,9 @@ pub fn main(config: &str) {
     match part {
         "silent" => {}
         "garbage" => agent.raw(b"HTTP/1.1 200 OK\r\n"),
-        "huge" => agent.raw(&[0xa9, 2, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
+        "huge" => agent.raw(&[frame::MAGIC, VERSION, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
         "truncated" => {
-            agent.raw(&[0xa9, 2, 0, 0, 9]);
+            agent.raw(&[frame::MAGIC, VERSION, 0, 0, 9]);
             agent.hang_up();
         }
         "hang_up" => agent.hang_up(),
