@@ -111,7 +111,7 @@ fn the_store_keeps_images_by_name() {
     let root = root(directory.path());
     let ampoule = |args: &[&str]| Program::ampoule(args).env("XDG_DATA_HOME", directory.path()).run();
     assert_eq!(ampoule(&["image", "build", root.to_str().unwrap(), "--name", "mine"]).code(), 0);
-    assert!(ampoule(&["image", "ls"]).succeeded().contains("mine"));
+    assert!(ampoule(&["image", "list"]).succeeded().contains("mine"));
     assert_eq!(ampoule(&["run", "--image", "mine", "--", "cat", "/hello"]).succeeded(), "from the image\n");
     assert_eq!(ampoule(&["image", "rm", "mine"]).code(), 0);
     ampoule(&["run", "--image", "mine", "--", "true"]).failed(125, &["there is no image mine"]);

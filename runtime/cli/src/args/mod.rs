@@ -105,13 +105,15 @@ pub enum ImageCommand {
     /// Build an image from a directory or a tar archive
     Build(ImageBuildArgs),
     /// List the images in the local store
-    Ls {
+    #[command(visible_alias = "ls")]
+    List {
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Remove images from the local store
-    Rm {
+    #[command(visible_alias = "rm")]
+    Remove {
         /// Names of images
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,

@@ -16,8 +16,8 @@ use store::{ImageName, Store};
 pub fn image(command: ImageCommand) -> Result<()> {
     match command {
         ImageCommand::Build(args) => build(&args),
-        ImageCommand::Ls { json } => list(json),
-        ImageCommand::Rm { names } => remove(&names),
+        ImageCommand::List { json } => list(json),
+        ImageCommand::Remove { names } => remove(&names),
         ImageCommand::Inspect { image, json } => inspect(&image, json),
     }
 }

@@ -61,7 +61,7 @@ fn locate(image: &OsStr) -> Result<PathBuf> {
     match path.exists() {
         true => Ok(path.to_owned()),
         false => bail!(
-            "there is no image {}: neither in the local store (see `ampoule image ls`) nor as a file or directory",
+            "there is no image {}: neither in the local store (see `ampoule image list`) nor as a file or directory",
             path.display()
         ),
     }
