@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every layer, by the name that `--json` has for it.
-pub const LAYERS: [&str; 15] = [
+pub const LAYERS: [&str; 16] = [
     "user_namespace",
     "pid_namespace",
     "mount_namespace",
@@ -13,6 +13,7 @@ pub const LAYERS: [&str; 15] = [
     "ipc_namespace",
     "uts_namespace",
     "cgroup_namespace",
+    "session_keyring",
     "empty_root",
     "unprivileged_user",
     "no_capabilities",

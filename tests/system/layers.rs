@@ -134,8 +134,8 @@ fn nobody_has_every_layer_in_a_delegated_group() {
     assert_eq!(report["isolation"]["layers"], serde_json::json!(LAYERS));
 }
 
-/// Has a program's `seccomp` fail with `ENOSYS`, as where the kernel has none, or an old container's filter hides it.
-fn without_seccomp(program: Program) -> Program {
+/// Has a program's call fail, as where the kernel has none, or a container's filter hides it.
+fn without_call(number: libc::c_long, errno: i32, program: Program) -> Program {
     use std::os::unix::process::CommandExt;
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let [load, compare, answer] = [
@@ -145,8 +145,8 @@ fn without_seccomp(program: Program) -> Program {
     ];
     let mut filter = [
         statement(load, 0),
-        libc::sock_filter { jf: 1, ..statement(compare, libc::SYS_seccomp as u32) },
-        statement(answer, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        libc::sock_filter { jf: 1, ..statement(compare, number as u32) },
+        statement(answer, libc::SECCOMP_RET_ERRNO | errno as u32),
         statement(answer, libc::SECCOMP_RET_ALLOW),
     ];
     program.command(|command| {
@@ -162,6 +162,18 @@ fn without_seccomp(program: Program) -> Program {
         // SAFETY: it makes system calls only.
         unsafe { command.pre_exec(install) };
     })
+}
+
+fn without_seccomp(program: Program) -> Program {
+    without_call(libc::SYS_seccomp, libc::ENOSYS, program)
+}
+
+#[test]
+fn a_host_that_hides_its_keyrings() {
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        let host = |args: &[&str]| without_call(libc::SYS_keyctl, errno, Program::ampoule(args));
+        a_host_without(host, &["session_keyring"], "allow keyctl(2)");
+    }
 }
 
 #[test]
@@ -188,8 +200,14 @@ fn a_user_without_user_namespaces() {
     let script = "mkdir /mnt/root; mount --rbind / /mnt/root
         exec chroot /mnt/root setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"";
     let nobody = |args: &[&str]| in_mounts_of_its_own(script, args);
-    let left =
-        ["unprivileged_user", "no_new_privileges", "resource_limits", "landlock", "system_call_filters"];
+    let left = [
+        "session_keyring",
+        "unprivileged_user",
+        "no_new_privileges",
+        "resource_limits",
+        "landlock",
+        "system_call_filters",
+    ];
     let missing: Vec<&str> = LAYERS.into_iter().filter(|layer| !left.contains(layer)).collect();
     a_host_without(nobody, &missing, "control group");
 }

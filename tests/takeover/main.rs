@@ -70,8 +70,12 @@ fn image() -> Artifact {
     artifact("an image", file)
 }
 
-/// Starts the VMM that attacks in this way.
+/// Starts the VMM that attacks in this way, behind every layer.
 fn start(words: &str) -> Sandbox {
+    start_in(Isolation::Strict, words)
+}
+
+fn start_in(isolation: Isolation, words: &str) -> Sandbox {
     let config = SandboxConfig {
         guest: Guest::Ampoule,
         initrd: Vec::new(),
@@ -83,7 +87,7 @@ fn start(words: &str) -> Sandbox {
         cmdline: words.to_owned(),
         console: Console::Off,
         deadlines: Policy::builtin().unwrap().deadlines,
-        isolation: Isolation::Strict,
+        isolation,
         limits: Policy::builtin().unwrap().limits,
     };
     Sandbox::launch(&config).unwrap()
@@ -91,7 +95,10 @@ fn start(words: &str) -> Sandbox {
 
 /// How that ends.
 fn attack(words: &str) -> End {
-    let mut sandbox = start(words);
+    end_of(start(words), words)
+}
+
+fn end_of(mut sandbox: Sandbox, words: &str) -> End {
     let deadline = Instant::now() + Duration::from_secs(15);
     loop {
         sandbox.service(&mut Nobody);

@@ -1,7 +1,8 @@
 //! Without its filters: what the jail alone keeps from an attacker.
 
-use crate::{attack, start};
-use ampoule_engine::End;
+use crate::{end_of, start, start_in};
+use ampoule_engine::{End, Isolation};
+use std::ffi::CStr;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
@@ -9,9 +10,16 @@ const THREADS: [&str; 2] = ["vcpu", "devices"];
 
 /// What an attack of each thread brings.
 fn brought(what: &str) -> Vec<String> {
-    let attack = |thread| match attack(&format!("unfiltered attack={thread},{what}")) {
-        End::Vmm { message, .. } => message.strip_prefix("attack: ").unwrap_or(&message).to_owned(),
-        end => panic!("{thread}: {what}: {end}"),
+    brought_in(Isolation::Strict, what)
+}
+
+fn brought_in(isolation: Isolation, what: &str) -> Vec<String> {
+    let attack = |thread| {
+        let words = format!("unfiltered attack={thread},{what}");
+        match end_of(start_in(isolation, &words), &words) {
+            End::Vmm { message, .. } => message.strip_prefix("attack: ").unwrap_or(&message).to_owned(),
+            end => panic!("{words}: {end}"),
+        }
     };
     THREADS.into_iter().map(attack).collect()
 }
@@ -80,4 +88,30 @@ fn the_only_descriptors_are_those_that_were_given() {
         assert!(!kinds.contains(&"40000"), "{message}");
         assert!(kinds.len() < 20, "{message}");
     }
+}
+
+/// Gives this thread a session keyring with a key that whoever possesses it may read. Gives its number.
+fn session_with_a_key() -> i64 {
+    const READABLE_BY_WHO_POSSESSES_IT: libc::c_long = 0x3f00_0000;
+    let (kind, name): (&CStr, &CStr) = (c"user", c"ampoule-takeover-test");
+    let no_name = std::ptr::null::<libc::c_char>();
+    let ring = libc::KEY_SPEC_SESSION_KEYRING;
+    // SAFETY: the strings live, the payload is eight bytes of a longer one, and the other calls take no pointers.
+    let (key, done) = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, no_name);
+        let key = libc::syscall(libc::SYS_add_key, kind.as_ptr(), name.as_ptr(), name.as_ptr(), 8, ring);
+        let rights = READABLE_BY_WHO_POSSESSES_IT;
+        (key, libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, key, rights) == 0)
+    };
+    assert!(key > 0 && done, "there is no key: {}", std::io::Error::last_os_error());
+    key
+}
+
+#[test]
+fn keys_of_the_callers_session_cannot_be_read() {
+    let key = session_with_a_key();
+    let read = format!("call,{},{},{key},0,0", libc::SYS_keyctl, libc::KEYCTL_READ);
+    // Else the test would show nothing.
+    assert_eq!(brought_in(Isolation::None, &read), ["gave 8", "gave 8"]);
+    fails(&read);
 }

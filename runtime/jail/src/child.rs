@@ -167,6 +167,9 @@ fn run(orders: &Orders<'_>) -> Result<(), (Step, Errno)> {
     close(orders.go_writer);
     join(orders.groups).map_err(|errno| (Step::Join, errno))?;
     setsid().map_err(|errno| (Step::Session, errno))?;
+    if layers.contains(Layer::Keyring) {
+        confine::own_keyring().map_err(layer(Layer::Keyring))?;
+    }
     confine::namespaces(*layers).map_err(in_layer)?;
     let status = open_status(orders).map_err(|errno| (Step::Descriptors, errno))?;
     if layers.contains(Layer::Root) {

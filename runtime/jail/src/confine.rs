@@ -3,7 +3,7 @@
 use crate::command::Limits;
 use crate::identity::Identity;
 use crate::layer::{Layer, Layers};
-use rustix::fs::CWD;
+use rustix::fs::{Access, CWD, access};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
@@ -51,6 +51,20 @@ fn leave(layers: Layers, layer: Layer, flag: UnshareFlags) -> Result<(), (Layer,
     }
     // SAFETY: descriptors are not unshared.
     unsafe { rustix::thread::unshare_unsafe(flag) }.map_err(|errno| (layer, errno))
+}
+
+/// Lets go of the session keyring that was inherited, for a new and empty one. It does not outlive the process.
+pub(crate) fn own_keyring() -> Result<(), Errno> {
+    let no_name = std::ptr::null::<libc::c_char>();
+    // SAFETY: without a name, the call takes no pointer.
+    match unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, no_name) } {
+        -1 => match crate::child::last_error() {
+            // The kernel has no keys; else somebody has only hidden the call from us.
+            Errno::NOSYS if access("/proc/keys", Access::EXISTS) == Err(Errno::NOENT) => Ok(()),
+            errno => Err(errno),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Moves into an empty root, and lets go of the old one.

@@ -18,6 +18,8 @@ pub enum Layer {
     Uts,
     /// A control group namespace.
     Cgroup,
+    /// A session keyring of its own, without a key.
+    Keyring,
     /// An empty, read-only root directory.
     Root,
     /// An unprivileged user and group: with root's help, one that nobody else has.
@@ -34,7 +36,7 @@ pub enum Layer {
 
 impl Layer {
     /// All, in the order in which they are listed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::User,
         Self::Pid,
         Self::Mount,
@@ -42,6 +44,7 @@ impl Layer {
         Self::Ipc,
         Self::Uts,
         Self::Cgroup,
+        Self::Keyring,
         Self::Root,
         Self::Identity,
         Self::Capabilities,
@@ -60,6 +63,7 @@ impl Layer {
             Self::Ipc => "IPC namespace",
             Self::Uts => "host name namespace",
             Self::Cgroup => "control group namespace",
+            Self::Keyring => "session keyring",
             Self::Root => "empty root",
             Self::Identity => "unprivileged user",
             Self::Capabilities => "no capabilities",
@@ -79,6 +83,7 @@ impl Layer {
             Self::Ipc => "ipc_namespace",
             Self::Uts => "uts_namespace",
             Self::Cgroup => "cgroup_namespace",
+            Self::Keyring => "session_keyring",
             Self::Root => "empty_root",
             Self::Identity => "unprivileged_user",
             Self::Capabilities => "no_capabilities",
@@ -102,6 +107,10 @@ impl Layer {
             Self::Ipc => "`sudo sysctl user.max_ipc_namespaces=15000`, or run as root",
             Self::Uts => "`sudo sysctl user.max_uts_namespaces=15000`, or run as root",
             Self::Cgroup => "`sudo sysctl user.max_cgroup_namespaces=15000`, or run as root",
+            Self::Keyring => {
+                "in a container, allow keyctl(2) in its seccomp profile; if it is the user's quota, `sudo sysctl \
+                 kernel.keys.maxkeys=2000 kernel.keys.maxbytes=200000`"
+            }
             Self::Root => {
                 "allow mounts within user namespaces (`kernel.apparmor_restrict_unprivileged_userns=0`), or run as root"
             }

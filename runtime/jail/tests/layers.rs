@@ -102,6 +102,15 @@ fn every_namespace_is_its_own() {
 }
 
 #[test]
+fn the_session_keyring_is_empty() {
+    let name = common::join_session_with_a_key();
+    let script =
+        format!("while read line; do case $line in *{name}*) echo seen;; esac; done < /proc/keys; echo end");
+    assert_eq!(inside(Layers::NONE, &script), "seen\nend\n");
+    assert_eq!(inside(Layers::NONE.with(Layer::Keyring), &script), "end\n");
+}
+
+#[test]
 fn the_network_has_no_interface_that_is_up() {
     let (jailed, _writer) = Jailed::waiting(Layers::ALL, "read x <&3");
     let devices = fs::read_to_string(jailed.proc("net/dev")).unwrap();

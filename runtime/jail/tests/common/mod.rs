@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::ptr::null;
 
 /// A static program that is many.
 pub fn busybox() -> File {
@@ -150,4 +151,23 @@ pub fn block_a_signal() {
         libc::sigaddset(&raw mut set, libc::SIGUSR1);
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
     }
+}
+
+/// Gives this thread a session keyring with a key that only who possesses it may see. Gives a part of its line in
+/// `/proc/keys`.
+pub fn join_session_with_a_key() -> String {
+    let name = format!("ampoule-jail-test-{}", own_pid());
+    let [kind, description] = ["user", &name].map(|text| CString::new(text).unwrap());
+    // SAFETY: the strings live, the payload is as long as said, and the other calls take no pointers but a null one.
+    let done = unsafe {
+        let joined =
+            libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, null::<libc::c_char>());
+        let ring = libc::KEY_SPEC_SESSION_KEYRING;
+        let key =
+            libc::syscall(libc::SYS_add_key, kind.as_ptr(), description.as_ptr(), name.as_ptr(), 4, ring);
+        let possessor = 0x3f00_0000;
+        joined > 0 && key > 0 && libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, key, possessor) == 0
+    };
+    assert!(done, "there is no key: {}", std::io::Error::last_os_error());
+    name
 }
