@@ -25,7 +25,8 @@ pub const LAYERS: [&str; 16] = [
 ];
 
 /// The end of a script that becomes nobody and then `ampoule`.
-pub const AS_NOBODY: &str = "exec setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"";
+pub const AS_NOBODY: &str =
+    "exec /usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"";
 
 /// Who starts a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

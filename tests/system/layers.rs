@@ -1,8 +1,11 @@
 //! Hosts that lack a layer of isolation: what `ampoule` then does, says and refuses.
 
 use crate::jail::{AS_NOBODY, LAYERS, in_mounts_of_its_own};
+use crate::quotas::{memory_file, wait_for};
 use ampoule_tests::{Program, Turn, binary, need};
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 /// A host that lacks layers: what is missing there, with and without `--strict`, and what the doctor says.
@@ -105,7 +108,7 @@ impl Delegated {
         let groups = Self { groups: groups.map(|group| group.join(&name)).into(), _turn };
         for group in &groups.groups {
             fs::create_dir(group).unwrap();
-            std::os::unix::fs::chown(group, Some(65534), Some(65534)).unwrap();
+            chown(group, Some(65534), Some(65534)).unwrap();
         }
         Some(groups)
     }
@@ -124,7 +127,6 @@ fn nobody_has_every_layer_in_a_delegated_group() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    // In version 2, whoever enters needs rights above the group as well.
     let Some(groups) = Delegated::new() else { return };
     let joins: String =
         groups.groups.iter().map(|group| format!("echo $$ > {}/tasks; ", group.display())).collect();
@@ -132,6 +134,98 @@ fn nobody_has_every_layer_in_a_delegated_group() {
     let ended = in_mounts_of_its_own(&script, &["run", "--strict", "--json", "--", "true"]).run();
     let report: serde_json::Value = serde_json::from_str(&ended.succeeded()).unwrap();
     assert_eq!(report["isolation"]["layers"], serde_json::json!(LAYERS));
+}
+
+/// A group of version 2 that is nobody's, as `systemd-run --user -p Delegate=yes` gives one, with a group in it for
+/// those who start sandboxes.
+struct DelegatedUnified {
+    group: PathBuf,
+    /// Dropped after the groups are gone, which others would count.
+    _turn: Turn,
+}
+
+impl DelegatedUnified {
+    /// `None` where version 2 does not have the controllers; in the laboratory it has.
+    fn new() -> Option<Self> {
+        const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
+        let root = Path::new("/sys/fs/cgroup");
+        let there = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+        if !CONTROLLERS.iter().all(|name| there.split_whitespace().any(|word| word == *name)) {
+            assert!(
+                std::env::var_os("AMPOULE_TEST_UNIFIED").is_none(),
+                "there is no version 2 here: {there}"
+            );
+            return None;
+        }
+        let _turn = Turn::take();
+        fs::write(root.join("cgroup.subtree_control"), "+memory +cpu +pids").unwrap();
+        let group = root.join(format!("tests-{}", std::process::id()));
+        let delegated = Self { group, _turn };
+        fs::create_dir_all(delegated.starters()).unwrap();
+        let group = &delegated.group;
+        let files = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"].map(|name| group.join(name));
+        for path in files.iter().chain([group]) {
+            chown(path, Some(65534), Some(65534)).unwrap();
+        }
+        Some(delegated)
+    }
+
+    fn starters(&self) -> PathBuf {
+        self.group.join("starters")
+    }
+
+    /// `ampoule`, started by nobody there.
+    fn ampoule(&self, args: &[&str]) -> Program {
+        let script = format!("echo $$ > {}/cgroup.procs; {AS_NOBODY}", self.starters().display());
+        in_mounts_of_its_own(&script, args)
+    }
+
+    /// The groups of sandboxes in it.
+    fn sandboxes(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.group).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir() && *path != self.starters()).collect()
+    }
+}
+
+impl Drop for DelegatedUnified {
+    fn drop(&mut self) {
+        for group in [self.starters(), self.group.clone()] {
+            let _ = fs::remove_dir(group);
+        }
+    }
+}
+
+#[test]
+fn nobody_has_every_layer_and_limits_in_a_delegated_group_of_version_2() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let Some(delegated) = DelegatedUnified::new() else { return };
+    let run = |args: &[&str]| delegated.ampoule(&[&["run", "--strict", "--json"], args].concat());
+    let count = "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done";
+    let ended = run(&["--cpus", "0.1", "--", "sh", "-c", count]).run();
+    let report: serde_json::Value = serde_json::from_str(&ended.succeeded()).unwrap();
+    assert_eq!(report["isolation"]["layers"], serde_json::json!(LAYERS));
+    assert!(report["host"]["throttled_us"].as_u64().unwrap() > 0, "{report}");
+    memory_is_limited(&delegated, &run);
+    assert_eq!(delegated.sandboxes(), Vec::<PathBuf>::new());
+    let doctor = delegated.ampoule(&["doctor"]).run();
+    assert!(doctor.out().lines().any(|line| line.starts_with("ok    control_group")), "{}", doctor.out());
+}
+
+fn memory_is_limited(delegated: &DelegatedUnified, run: &dyn Fn(&[&str]) -> Program) {
+    let script = "read go; x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo not over";
+    let mut running = run(&["-m", "256M", "--", "sh", "-c", script]).start();
+    let group = wait_for(|| {
+        let members = |path: &PathBuf| fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+        delegated.sandboxes().into_iter().find(|path| members(path).lines().count() == 1)
+    });
+    assert_eq!(fs::read_to_string(memory_file(&group)).unwrap().trim(), ((256 + 16 + 64) << 20).to_string());
+    // No policy can be so tight that its guest's RAM does not fit, so the group is made tighter here.
+    fs::write(memory_file(&group), "48M").unwrap();
+    running.child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let report: serde_json::Value = serde_json::from_str(&running.finish().out()).unwrap();
+    assert_eq!((&report["outcome"], &report["exit_code"]), (&"host_memory_exceeded".into(), &137.into()));
 }
 
 /// Has a program's call fail, as where the kernel has none, or a container's filter hides it.
@@ -198,7 +292,7 @@ fn a_user_without_user_namespaces() {
     }
     // Whose root directory was changed may not create any.
     let script = "mkdir /mnt/root; mount --rbind / /mnt/root
-        exec chroot /mnt/root setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"";
+        exec chroot /mnt/root /usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups -- /mnt/ampoule \"$@\"";
     let nobody = |args: &[&str]| in_mounts_of_its_own(script, args);
     let left = [
         "session_keyring",

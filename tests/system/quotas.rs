@@ -108,13 +108,14 @@ fn a_sandbox_that_needs_more_memory_of_the_host_ends() {
     );
 }
 
-fn memory_file(group: &Path) -> PathBuf {
+/// The file with its limit on memory.
+pub fn memory_file(group: &Path) -> PathBuf {
     let v1 = group.join("memory.limit_in_bytes");
     if v1.exists() { v1 } else { group.join("memory.max") }
 }
 
 /// Waits for something that comes within a minute.
-fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match look() {
