@@ -1,9 +1,10 @@
 //! With its filters, as it is always built.
 
-use crate::attack;
-use ampoule_engine::Outcome;
+use crate::{Nobody, attack, end_of, start_with};
+use ampoule_engine::{Console, End, Isolation, Manner, Outcome};
 use ampoule_tests::Program;
 use std::fs;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_stopped_vmm_is_told_as_that() {
@@ -79,4 +80,22 @@ fn each_thread_of_a_real_vmm_has_its_filter() {
     // The first thread has a filter from when it put the VM together, and one since.
     let [(first, _, 2), (second, _, 1)] = filters.as_slice() else { panic!("{seen:?}") };
     assert_eq!((first.as_str(), second.as_str()), ("ampoule-vmm", "devices"), "{seen:?}");
+}
+
+/// The pipes that a VMM is given are its to write to, behind its filters as well. Whoever reads them has to have time for
+/// everything else.
+#[test]
+fn a_vmm_that_never_stops_writing_is_ended_when_asked() {
+    // Standard error is the pipe of the report; the log's comes after the kernel and two images.
+    for (thread, pipes) in [("vcpu", "2"), ("devices", "2,6")] {
+        let mut sandbox =
+            start_with(&format!("attack={thread},flood,{pipes}"), Isolation::Strict, Console::Stream);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(500) {
+            sandbox.service(&mut Nobody);
+        }
+        assert!(!sandbox.is_ending(), "{thread}: {:?}", sandbox.end());
+        sandbox.stop(End::Stopped, Manner::Terminate);
+        assert_eq!(end_of(sandbox, thread), End::Stopped);
+    }
 }

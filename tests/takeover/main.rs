@@ -76,6 +76,10 @@ fn start(words: &str) -> Sandbox {
 }
 
 fn start_in(isolation: Isolation, words: &str) -> Sandbox {
+    start_with(words, isolation, Console::Off)
+}
+
+fn start_with(words: &str, isolation: Isolation, console: Console) -> Sandbox {
     let config = SandboxConfig {
         guest: Guest::Ampoule,
         initrd: Vec::new(),
@@ -85,7 +89,7 @@ fn start_in(isolation: Isolation, words: &str) -> Sandbox {
         agent: image(),
         memory: Mib::new(64).unwrap(),
         cmdline: words.to_owned(),
-        console: Console::Off,
+        console,
         deadlines: Policy::builtin().unwrap().deadlines,
         isolation,
         limits: Policy::builtin().unwrap().limits,

@@ -6,10 +6,12 @@ pub(crate) use crate::layer::Jail;
 use crate::program::VmmProgram;
 use ampoule_cgroup::Cgroup;
 use ampoule_jail::{Command, Isolation};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 /// A child process. Dropping it kills and reaps it.
 #[derive(Debug)]
@@ -95,6 +97,13 @@ impl Process {
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> Option<Gone> {
         self.reap(WaitIdOptions::EXITED)
+    }
+
+    /// Waits for its end, and not for longer than until then.
+    pub(crate) fn wait_until(&self, until: Instant) {
+        let left = until.saturating_duration_since(Instant::now());
+        // It fails with a signal: the caller looks whether it is time.
+        let _ = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Timespec::try_from(left).ok().as_ref());
     }
 
     fn reap(&mut self, options: WaitIdOptions) -> Option<Gone> {

@@ -8,6 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Most bytes that are kept: a status line and some words before it.
 const LIMIT: usize = MAX_STATUS_LEN + 4096;
 
+/// Most lines of it that a message shows.
+const SAID_LINES: usize = 8;
+
 /// The reading end of the pipe that is the VMM's `status_fd` and its standard error.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -21,10 +24,14 @@ impl Report {
         Self { pipe, bytes: Vec::new(), ended: false }
     }
 
-    /// Reads what is there. Says whether the pipe ended just now: the process is gone or about to be.
-    pub(crate) fn read(&mut self) -> bool {
+    /// Reads what is there, in so many reads at most: a VMM that was taken over may write without end. Says whether the
+    /// pipe ended just now: the process is gone or about to be.
+    pub(crate) fn read(&mut self, times: usize) -> bool {
         let mut chunk = [0; 4096];
-        while !self.ended {
+        for _ in 0..times {
+            if self.ended {
+                return false;
+            }
             match read(&self.pipe, &mut chunk) {
                 Ok(0) => {
                     self.ended = true;
@@ -49,14 +56,17 @@ impl Report {
         self.lines().find_map(|line| VmStatus::from_json(line).ok())
     }
 
-    /// What the VMM wrote that is no status, safe to print.
+    /// The last lines that the VMM wrote and that are no status, safe to print.
     pub(crate) fn said(&self) -> String {
-        let text: Vec<String> = self
-            .lines()
+        let mut lines: Vec<String> = self
+            .bytes
+            .rsplit(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty() && VmStatus::from_json(line).is_err())
+            .take(SAID_LINES)
             .map(|line| printable(&String::from_utf8_lossy(line)))
             .collect();
-        text.join("; ")
+        lines.reverse();
+        lines.join("; ")
     }
 
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
@@ -67,5 +77,35 @@ impl Report {
 impl AsFd for Report {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::write;
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    #[test]
+    fn a_read_is_of_limited_length() {
+        let (pipe, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        while write(&writer, &[b'x'; 4096]).is_ok() {}
+        let mut report = Report::new(pipe);
+        for chunks in 1..=4 {
+            assert!(!report.read(1));
+            assert_eq!(report.bytes.len(), chunks * 4096);
+        }
+        drop(writer);
+        assert!(report.read(1000) && !report.read(1000));
+        assert!(report.bytes.len() > 4 * 4096 && report.bytes.len() <= LIMIT);
+    }
+    #[test]
+    fn only_the_last_lines_are_told() {
+        let (pipe, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        let lines: String = (0..5000).map(|number| format!("{number}\n\n")).collect();
+        write(&writer, lines.as_bytes()).unwrap();
+        let mut report = Report::new(pipe);
+        report.read(1000);
+        assert_eq!(report.said(), "4992; 4993; 4994; 4995; 4996; 4997; 4998; 4999");
     }
 }

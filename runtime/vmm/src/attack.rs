@@ -28,7 +28,7 @@ struct Plan {
 type Probe = fn(&[String]) -> String;
 
 /// Attempts by name.
-const PROBES: [(&str, Probe); 7] = [
+const PROBES: [(&str, Probe); 8] = [
     ("exec", exec),
     ("open", open),
     ("connect", connect),
@@ -36,6 +36,7 @@ const PROBES: [(&str, Probe); 7] = [
     ("processes", processes),
     ("peek", peek),
     ("descriptors", descriptors),
+    ("flood", flood),
 ];
 
 /// Reads the guest's command line.
@@ -180,4 +181,16 @@ fn descriptors(_: &[String]) -> String {
         found.then(|| format!("{fd}:{:o}", stat.st_mode & libc::S_IFMT))
     });
     kinds.collect::<Vec<_>>().join(" ")
+}
+
+/// Writes to these descriptors for ever.
+fn flood(arguments: &[String]) -> String {
+    let descriptors: Vec<i32> = arguments.iter().filter_map(|word| word.parse().ok()).collect();
+    let junk = [b'x'; 4096];
+    loop {
+        for &fd in &descriptors {
+            // SAFETY: the bytes are there.
+            unsafe { libc::write(fd, junk.as_ptr().cast(), junk.len()) };
+        }
+    }
 }

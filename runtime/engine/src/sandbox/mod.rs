@@ -171,7 +171,7 @@ impl Sandbox {
             match event {
                 Watched::Control => self.receive(handler, RECEIVES),
                 Watched::Console => self.read_console(handler),
-                Watched::Report => self.read_report(),
+                Watched::Report => self.read_report(RECEIVES),
                 Watched::Process => self.check_process(handler),
             }
         }
@@ -203,12 +203,18 @@ impl Sandbox {
         }
     }
 
-    /// Waits until its process is gone, once it is ending. What the agent says meanwhile is dropped.
+    /// Waits until its process is gone, once it is ending. What the agent says meanwhile is dropped. A process that has
+    /// not gone by itself when its time is up, whatever it said, is killed.
     pub fn wait(&mut self) -> Option<&End> {
-        if self.is_ending()
-            && let Some(gone) = self.process.wait()
-        {
-            self.gone(gone);
+        while let Some(State::Ending { until, .. }) = self.state {
+            if let Some(until) = until {
+                self.process.wait_until(until);
+            }
+            let gone = if until.is_some() { self.process.poll_gone() } else { self.process.wait() };
+            match gone {
+                Some(gone) => self.gone(gone),
+                None => self.input(Input::Tick),
+            }
         }
         self.end()
     }
@@ -280,8 +286,8 @@ impl Sandbox {
         }
     }
 
-    fn read_report(&mut self) {
-        if !self.report.read() {
+    fn read_report(&mut self, times: usize) {
+        if !self.report.read(times) {
             return;
         }
         self.unwatch(self.report.as_fd());
@@ -298,7 +304,7 @@ impl Sandbox {
     fn check_process(&mut self, handler: &mut impl Handler) {
         if let Some(gone) = self.process.poll_gone() {
             // All that it had written is there now.
-            self.read_report();
+            self.read_report(LAST_RECEIVES);
             self.receive(handler, LAST_RECEIVES);
             self.read_console(handler);
             self.gone(gone);

@@ -26,6 +26,7 @@ pub const ALL: &[Test] = &[
     ("a_file_that_is_too_large_is_not_taken", too_large),
     ("a_lie_about_a_files_length_is_told", false_length),
     ("the_vmms_own_report_is_known", report),
+    ("a_vmm_that_says_that_it_ended_and_lives_on_is_ended", undead),
 ];
 
 /// The time that some jobs are given.
@@ -153,6 +154,13 @@ fn false_length() {
 fn report() {
     let run = Play { manner: Manner::Terminate, ..Play::new("panic") }.run();
     assert_eq!(run.outcome.name(), "guest_kernel_panic");
+}
+
+fn undead() {
+    for manner in [Manner::Kill, Manner::Terminate] {
+        let run = Play { manner, ..Play::new("undead") }.run();
+        assert_eq!((run.outcome.name(), run.outcome.exit_code()), ("exited", 5), "{manner:?}");
+    }
 }
 
 fn resident_kib() -> u64 {

@@ -43,13 +43,13 @@ pub fn main(config: &str) {
         "no_kernel" => report(config.status_fd, Reason::BadKernel),
         _ => {
             agent.hello();
-            play(part, &mut agent);
+            play(part, &mut agent, config.status_fd);
         }
     }
     std::thread::sleep(Duration::from_secs(60));
 }
 
-fn play(part: &str, agent: &mut Agent) {
+fn play(part: &str, agent: &mut Agent, status_fd: Option<RawFd>) {
     match part {
         "quiet" => {}
         "pong_only" => agent.serve(|_, _| {}),
@@ -78,6 +78,10 @@ fn play(part: &str, agent: &mut Agent) {
                 }
             });
         }
+        "undead" => agent.serve_start(|agent| {
+            report_only(status_fd, Reason::PowerOff);
+            agent.exited(agent.job, Status::Code(5));
+        }),
         "ignore_signals" => agent.serve_start(|_| {}),
         "obey_signals" => agent.serve(|agent, frame| match frame {
             HostFrame::Message(HostMessage::Start(start)) => {
@@ -232,6 +236,12 @@ fn files(agent: &mut Agent, frame: HostFrame, extra: u64) {
 }
 
 fn report(status_fd: Option<RawFd>, reason: Reason) {
+    report_only(status_fd, reason);
+    std::process::exit(reason.exit_code());
+}
+
+/// Says how it ended, and lives on.
+fn report_only(status_fd: Option<RawFd>, reason: Reason) {
     let status = VmStatus {
         reason,
         message: "the \x1b[1mmessage".into(),
@@ -240,7 +250,10 @@ fn report(status_fd: Option<RawFd>, reason: Reason) {
         peak_rss_kib: 42,
     };
     open(status_fd.expect("a place for the status")).write_all(&status.to_json()).expect("the engine reads");
-    std::process::exit(reason.exit_code());
+    // The report ends where both its descriptors are closed.
+    drop(open(2));
+    // So that the engine has read it before it hears of anything else.
+    std::thread::sleep(Duration::from_millis(200));
 }
 
 fn kill_self(signal: Signal) {
