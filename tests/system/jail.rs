@@ -285,7 +285,7 @@ fn no_jail_is_said_aloud() {
 #[test]
 fn each_thread_of_the_vmm_has_filters() {
     of_each(|who, sandbox| {
-        for (name, filters) in [(sandbox.vmm.to_string(), 2), ("devices".to_owned(), 1)] {
+        for (name, filters) in [(sandbox.vmm.to_string(), 2), ("devices".to_owned(), 2)] {
             let status = sandbox.task(&name);
             let field = |field: &str| {
                 let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));

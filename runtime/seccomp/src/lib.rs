@@ -22,7 +22,9 @@ pub enum Thread {
     Main,
     /// The same, when it is about to enter the guest. Has the filter of [`Thread::Main`], too.
     Vcpu,
-    /// The one that serves the devices.
+    /// The one that serves the devices, while it loads the kernel.
+    Loader,
+    /// The same, when that is done. Has the filter of [`Thread::Loader`], too.
     Devices,
 }
 
@@ -63,12 +65,16 @@ impl Thread {
     /// Installs the filter of this kind of thread for the calling thread. It cannot gain privileges by executing
     /// programs from then on, either.
     pub fn install(self) -> Result<(), Error> {
-        // Filters need it. The vCPU thread has it, and its first filter does not let it ask again.
-        let prepared = if self == Self::Vcpu { Ok(()) } else { set_no_new_privs(true) };
+        // Filters need it. Whoever has one already may not ask again.
+        let prepared = match self {
+            Self::Main | Self::Loader => set_no_new_privs(true),
+            Self::Vcpu | Self::Devices => Ok(()),
+        };
         prepared
             .and_then(|()| match self {
                 Self::Main => MAIN.install(),
                 Self::Vcpu => VCPU.install(),
+                Self::Loader => LOADER.install(),
                 Self::Devices => DEVICES.install(),
             })
             .map_err(|errno| Error { thread: self, errno })

@@ -57,6 +57,7 @@ pub fn run(thread: Thread) -> Result<(), Error> {
     let turn = match thread {
         Thread::Main => "main",
         Thread::Vcpu => "vcpu",
+        Thread::Loader => "loader",
         Thread::Devices => "devices",
     };
     let [first, what, arguments @ ..] = words else { return Ok(()) };

@@ -88,18 +88,18 @@ impl DeviceThread {
 fn run(errands: &Errands, service: &Receiver<Service>) {
     // The first thread looks at what comes of it.
     let _ = errands.cpuid.run();
-    let poller = prepare();
-    if poller.is_ok() {
-        let _ = errands.load.run();
-    }
+    let poller = prepare(errands);
     let Ok(mut service) = service.recv() else { rest() };
     let ending = poller.and_then(|poller| serve(&mut service, poller)).unwrap_or_else(Ending::from);
     exit(service.report.write(&ending));
 }
 
-/// All that has to be done before the filter.
-fn prepare() -> Result<Arc<Poller>, Error> {
+/// All that has to be done before the thread sees anything of the guest's.
+fn prepare(errands: &Errands) -> Result<Arc<Poller>, Error> {
     let poller = Poller::new().map_err(Error::host("create an epoll"))?;
+    filters::install(Thread::Loader)?;
+    // The first thread looks at what comes of it.
+    let _ = errands.load.run();
     filters::install(Thread::Devices)?;
     Ok(Arc::new(poller))
 }

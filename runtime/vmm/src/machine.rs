@@ -31,6 +31,7 @@ use kvm_ioctls::{Kvm, VmFd};
 use libc::{EFD_CLOEXEC, EFD_NONBLOCK};
 use nix::sys::signalfd::SignalFd;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use std::mem::ManuallyDrop;
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd};
 use std::sync::Arc;
 use vm_memory::{GuestAddress, GuestMemoryBackend};
@@ -98,14 +99,17 @@ pub fn build(
 }
 
 impl Machine {
-    /// Runs the guest until it ends.
+    /// Runs the guest until it ends. What the VM is made of goes with the process, not before: its first thread may not take
+    /// anything apart.
     pub fn run(self) {
-        let ending = self.vcpu.run(&self.ram, &self.shared).unwrap_or_else(Ending::from);
-        let ending = match self.guest {
-            Guest::Linux => linux_panic::recognize(ending, &self.shared.bus().log().tail()),
+        let mut machine = ManuallyDrop::new(self);
+        let Self { vcpu, ram, shared, guest } = &mut *machine;
+        let ending = vcpu.run(ram, shared).unwrap_or_else(Ending::from);
+        let ending = match guest {
+            Guest::Linux => linux_panic::recognize(ending, &shared.bus().log().tail()),
             Guest::Ampoule => ending,
         };
-        self.shared.end(ending);
+        shared.end(ending);
     }
 }
 

@@ -23,7 +23,7 @@ pub use program::{Instruction, Program};
 use std::path::PathBuf;
 
 /// The names of the filters: one for each kind of thread that the VMM has.
-pub const FILTERS: [&str; 3] = ["main", "vcpu", "devices"];
+pub const FILTERS: [&str; 4] = ["main", "vcpu", "loader", "devices"];
 
 /// Where the filters are written down.
 pub fn directory() -> PathBuf {

@@ -40,7 +40,7 @@ impl Vcpu {
     }
 
     /// Runs the guest until it ends. Its boot data must be in RAM, but for the clocks.
-    pub fn run(mut self, ram: &Ram, shared: &Shared) -> Result<Ending, Error> {
+    pub fn run(&mut self, ram: &Ram, shared: &Shared) -> Result<Ending, Error> {
         let tsc_khz = self.0.get_tsc_khz().map_err(Error::kvm("tell the frequency of the TSC"))?;
         filters::install(Thread::Vcpu)?;
         Cmdline::write_clocks(ram, tsc_khz)?;

@@ -6,7 +6,7 @@ use ampoule_vmm_api::{Reason, VmStatus};
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 
-const THREADS: [&str; 3] = ["main", "vcpu", "devices"];
+const THREADS: [&str; 4] = ["main", "vcpu", "loader", "devices"];
 
 /// Calls that no thread may make, with arguments that would do something.
 const FORBIDDEN: [(&str, i64, &[i64]); 84] = [
@@ -138,17 +138,20 @@ fn every_thread_dies_of_what_it_never_does() {
 /// Calls that one thread needs and the others do not.
 #[test]
 fn threads_have_filters_of_their_own() {
-    let cases: [(&str, i64, &[i64], [bool; 3]); 10] = [
-        ("getpid", libc::SYS_getpid, &[], [true, true, true]),
-        ("eventfd2", libc::SYS_eventfd2, &[0, 0o2_004_000], [true, false, false]),
-        ("sendfile", libc::SYS_sendfile, &[-1, -1, 0, 0], [true, false, true]),
-        ("seccomp", libc::SYS_seccomp, &[1, 0, 0], [true, false, false]),
-        ("mmap of the vCPU", libc::SYS_mmap, &[0, 4096, 3, 1, -1, 0], [true, false, false]),
-        ("mmap of memory", libc::SYS_mmap, &[0, 4096, 3, 0x22, -1, 0], [false, false, true]),
-        ("KVM_RUN", libc::SYS_ioctl, &[-1, 0xae80, 0], [true, true, false]),
-        ("KVM_SET_USER_MEMORY_REGION", libc::SYS_ioctl, &[-1, 0x4020_ae46, 0], [true, false, false]),
-        ("accept4", libc::SYS_accept4, &[-1, 0, 0, 0o2_000_000], [false, false, true]),
-        ("sendmsg", libc::SYS_sendmsg, &[-1, 0, 0x4040], [false, false, true]),
+    let cases: [(&str, i64, &[i64], [bool; 4]); 13] = [
+        ("getpid", libc::SYS_getpid, &[], [true, true, true, true]),
+        ("eventfd2", libc::SYS_eventfd2, &[0, 0o2_004_000], [true, false, false, false]),
+        ("sendfile", libc::SYS_sendfile, &[-1, -1, 0, 0], [true, false, true, false]),
+        ("seccomp", libc::SYS_seccomp, &[1, 0, 0], [true, false, true, false]),
+        ("lseek", libc::SYS_lseek, &[-1, 0, 0], [true, false, true, false]),
+        ("close", libc::SYS_close, &[-1], [true, false, true, true]),
+        ("munmap", libc::SYS_munmap, &[0, 0], [true, false, true, true]),
+        ("mmap of the vCPU", libc::SYS_mmap, &[0, 4096, 3, 1, -1, 0], [true, false, false, false]),
+        ("mmap of memory", libc::SYS_mmap, &[0, 4096, 3, 0x22, -1, 0], [false, false, true, true]),
+        ("KVM_RUN", libc::SYS_ioctl, &[-1, 0xae80, 0], [true, true, false, false]),
+        ("KVM_SET_USER_MEMORY_REGION", libc::SYS_ioctl, &[-1, 0x4020_ae46, 0], [true, false, false, false]),
+        ("accept4", libc::SYS_accept4, &[-1, 0, 0, 0o2_000_000], [false, false, true, true]),
+        ("sendmsg", libc::SYS_sendmsg, &[-1, 0, 0x4040], [false, false, true, true]),
     ];
     for (what, number, arguments, allowed) in cases {
         for (thread, allowed) in THREADS.into_iter().zip(allowed) {

@@ -71,6 +71,7 @@ fn made(trace: &str) -> Vec<Made> {
             (_, 0) => None,
             (true, 1) => Some("main"),
             (true, _) => Some("vcpu"),
+            (false, 1) => Some("loader"),
             (false, _) => Some("devices"),
         };
         made.extend(filter.map(|filter| (filter, call.to_owned(), numbers(arguments), first)));
@@ -99,7 +100,7 @@ fn run_everything(traced: &mut Traced) {
     slow_reader(traced.vm("sink"));
     end_of_parent(traced.vm("spin"));
     no_kernel(traced);
-    for thread in ["main", "vcpu", "devices"] {
+    for thread in ["main", "vcpu", "loader", "devices"] {
         bug(traced, thread);
     }
 }
