@@ -233,6 +233,7 @@ fn the_vmm_has_limits() {
     of_each(|who, sandbox| {
         for (name, most) in [
             ("Max address space", 2_u64 << 30),
+            ("Max data size", 64 << 20),
             ("Max file size", 1 << 30),
             ("Max open files", 64),
             ("Max core file size", 0),

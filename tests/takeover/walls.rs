@@ -115,3 +115,17 @@ fn keys_of_the_callers_session_cannot_be_read() {
     assert_eq!(brought_in(Isolation::None, &read), ["gave 8", "gave 8"]);
     fails(&read);
 }
+
+/// The control group limits memory as well, where there is one.
+#[test]
+fn no_more_private_memory_than_the_limit_can_be_had() {
+    let taken = |isolation| {
+        let number = |message: String| {
+            let mib = message.strip_prefix("took ").and_then(|rest| rest.strip_suffix(" MiB"));
+            mib.unwrap_or_else(|| panic!("{message}")).parse::<u32>().unwrap()
+        };
+        brought_in(isolation, "hoard,80").into_iter().map(number).collect::<Vec<_>>()
+    };
+    assert_eq!(taken(Isolation::None), [80, 80]);
+    assert!(taken(Isolation::Strict).iter().all(|mib| (32..64).contains(mib)));
+}

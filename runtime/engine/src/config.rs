@@ -121,6 +121,8 @@ const OPEN_FILES: u64 = 32;
 const THREADS: u64 = 8;
 /// Address space of a VMM beside the guest's memory: its program, stacks, and the allocator's arenas, which reserve much.
 const OWN_ADDRESS_SPACE: u64 = 512 << 20;
+/// Private memory of a VMM, for where no control group counts it: some MiB are used.
+const PRIVATE_MEMORY: u64 = 64 << 20;
 /// Images are mapped at multiples of this.
 const IMAGE_ALIGN: u64 = 2 << 20;
 
@@ -130,6 +132,7 @@ fn limits(memory: Mib, files: &[u64]) -> ampoule_jail::Limits {
     let files = files.iter().fold(0_u64, |sum, &len| sum.saturating_add(len.saturating_add(2 * IMAGE_ALIGN)));
     ampoule_jail::Limits {
         address_space: memory.saturating_add(files).saturating_add(OWN_ADDRESS_SPACE),
+        private_memory: PRIVATE_MEMORY,
         // Guest RAM is a file in memory.
         file_size: memory,
         open_files: OPEN_FILES,

@@ -57,7 +57,13 @@ fn measure(program: &File, layers: Layers) -> Result<(Duration, Duration), Error
         descriptors: Vec::new(),
         groups: Vec::new(),
         own_status: false,
-        limits: Limits { address_space: 1 << 30, file_size: 0, open_files: 16, threads: 4 },
+        limits: Limits {
+            address_space: 1 << 30,
+            private_memory: 1 << 30,
+            file_size: 0,
+            open_files: 16,
+            threads: 4,
+        },
     };
     let start = Instant::now();
     let child = spawn_with(&command, layers, true, &mut |_| Ok(()))?;

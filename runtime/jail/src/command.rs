@@ -51,6 +51,8 @@ pub struct Command<'a> {
 pub struct Limits {
     /// Bytes of address space.
     pub address_space: u64,
+    /// Bytes of private memory that can be written: heap, data, stacks of threads. What is shared counts only as address space.
+    pub private_memory: u64,
     /// Bytes of any file that it writes.
     pub file_size: u64,
     /// Descriptors that it may open beyond those it is given.

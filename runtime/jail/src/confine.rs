@@ -132,6 +132,7 @@ pub(crate) fn limits(limits: &Limits, used: u64, count_threads: bool) -> Result<
     let threads = count_threads.then_some((Resource::Nproc, limits.threads));
     let limits = [
         (Resource::As, limits.address_space),
+        (Resource::Data, limits.private_memory),
         (Resource::Fsize, limits.file_size),
         (Resource::Nofile, used.saturating_add(limits.open_files)),
         (Resource::Core, 0),

@@ -18,7 +18,13 @@ pub fn probe() -> Result<(Layers, Vec<Missing>), Error> {
         descriptors: Vec::new(),
         groups: Vec::new(),
         own_status: false,
-        limits: Limits { address_space: 1 << 30, file_size: 0, open_files: 8, threads: 1 },
+        limits: Limits {
+            address_space: 1 << 30,
+            private_memory: 1 << 30,
+            file_size: 0,
+            open_files: 8,
+            threads: 1,
+        },
     };
     let child = start_behind(&command, Then::End, Layers::ALL, false, &mut |_| Ok(()))?;
     reap(&child.pidfd);

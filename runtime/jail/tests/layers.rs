@@ -57,10 +57,10 @@ fn landlock_alone_denies_signals() {
 
 #[test]
 fn limits_are_set_and_stay() {
-    let said = inside(Layers::ALL, "ulimit -v; ulimit -n; ulimit -c; ulimit -f; ulimit -n 1000");
+    let said = inside(Layers::ALL, "ulimit -v; ulimit -d; ulimit -n; ulimit -c; ulimit -f; ulimit -n 1000");
     let lines: Vec<&str> = said.lines().collect();
     // In KiB, descriptors, blocks of 512 bytes.
-    assert_eq!(lines[..4], ["1048576", "19", "0", "8"], "{said}");
+    assert_eq!(lines[..5], ["1048576", "262144", "19", "0", "8"], "{said}");
     assert!(said.contains("error setting limit"), "a limit was raised: {said}");
 }
 

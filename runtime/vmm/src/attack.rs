@@ -28,7 +28,7 @@ struct Plan {
 type Probe = fn(&[String]) -> String;
 
 /// Attempts by name.
-const PROBES: [(&str, Probe); 8] = [
+const PROBES: [(&str, Probe); 9] = [
     ("exec", exec),
     ("open", open),
     ("connect", connect),
@@ -37,6 +37,7 @@ const PROBES: [(&str, Probe); 8] = [
     ("peek", peek),
     ("descriptors", descriptors),
     ("flood", flood),
+    ("hoard", hoard),
 ];
 
 /// Reads the guest's command line.
@@ -194,4 +195,22 @@ fn flood(arguments: &[String]) -> String {
             unsafe { libc::write(fd, junk.as_ptr().cast(), junk.len()) };
         }
     }
+}
+
+/// Takes memory, up to so many MiB.
+fn hoard(arguments: &[String]) -> String {
+    const MIB: usize = 1 << 20;
+    let most: usize = argument(arguments).parse().unwrap_or(0);
+    let (rights, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: new mappings, where the kernel chooses.
+    let map = || unsafe { libc::mmap(std::ptr::null_mut(), MIB, rights, flags, -1, 0) };
+    let taken: Vec<_> = (0..most).map(|_| map()).take_while(|&start| start != libc::MAP_FAILED).collect();
+    for &start in &taken {
+        // SAFETY: mappings of our own, of this size, used by nobody else; the report needs memory, too.
+        unsafe {
+            start.cast::<u8>().write_bytes(1, MIB);
+            libc::munmap(start, MIB);
+        }
+    }
+    format!("took {} MiB", taken.len())
 }

@@ -24,7 +24,13 @@ pub fn command<'a>(program: &'a File, script: &str, stderr: BorrowedFd<'a>) -> C
         descriptors: Vec::new(),
         groups: Vec::new(),
         own_status: false,
-        limits: Limits { address_space: 1 << 30, file_size: 4096, open_files: 16, threads: 4 },
+        limits: Limits {
+            address_space: 1 << 30,
+            private_memory: 1 << 28,
+            file_size: 4096,
+            open_files: 16,
+            threads: 4,
+        },
     }
 }
 
