@@ -56,6 +56,7 @@ fn build() -> Result<(), Box<dyn Error>> {
             tests += &test("dynamic", name, "program");
         }
     }
+    compiler.compile(&here.join("abi/runner.c"), &out.join("programs/runner"), STATIC)?;
     compiler.finish()?;
     for script in &scripts {
         tests += &test("shell", stem(script), "script");

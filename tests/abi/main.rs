@@ -3,8 +3,10 @@
 //!
 //! `programs/*.c` are compiled by `build.rs`, as static programs and some as dynamically linked ones; `shell/*.sh` are
 //! run by the same busybox on both sides. Each is a test, and each has a microVM of its own.
-//! With `AMPOULE_TEST_KERNEL` the guest's kernel is one of the local store (`tests/lab/suite abi-linux`).
+//! With `AMPOULE_TEST_KERNEL` the guest's kernel is one of the local store (`tests/lab/suite abi-linux`), and all share a
+//! microVM ([`shared`]).
 
+mod shared;
 mod tests {
     include!(concat!(env!("OUT_DIR"), "/abi_tests.rs"));
 }
@@ -24,7 +26,7 @@ fn program(kind: &str, name: &str) {
     let host = PathBuf::from(PROGRAMS).join(kind).join(name);
     let guest = format!("/programs/{kind}/{name}");
     let theirs = on_host(Program::new(host).named(&guest), HOST_PATH);
-    let ours = in_guest([guest.as_str()], "/bin");
+    let ours = in_guest(&[&guest], "/bin");
     compare(&theirs, &ours);
 }
 
@@ -39,7 +41,7 @@ fn program_of_root(kind: &str, name: &str) {
         let difference = diff::lines(&recorded, &theirs.out());
         assert!(difference.is_empty(), "the record (-) is not what Linux (+) says:\n{difference}");
     }
-    let ours = in_guest([format!("/programs/{kind}/{name}").as_str()], "/bin");
+    let ours = in_guest(&[&format!("/programs/{kind}/{name}")], "/bin");
     let difference = diff::lines(&recorded, &ours.out());
     assert!(difference.is_empty(), "Linux (-) and the guest (+) differ:\n{difference}{}", tail(&ours.err()));
 }
@@ -56,7 +58,7 @@ fn script(_kind: &str, name: &str) {
     // As an argument, the script has the same name on both sides.
     let arguments = ["sh", "-c", &script, name];
     let theirs = on_host(Program::new(BUSYBOX).args(arguments), path);
-    let ours = in_guest(["/bin/busybox"].into_iter().chain(arguments), "/applets");
+    let ours = in_guest(&[&["/bin/busybox"], arguments.as_slice()].concat(), "/applets");
     compare(&theirs, &ours);
 }
 
@@ -72,22 +74,29 @@ fn on_host(program: Program, path: &str) -> Ended {
         .run()
 }
 
-fn in_guest<'a>(command: impl IntoIterator<Item = &'a str>, path: &str) -> Ended {
-    let image = guest_image();
-    Program::sandbox(kernel())
-        .args([Path::new("--image"), &image])
-        .args(["--workdir", "/work/here", "--timeout", "80s", "--env", &format!("PATH={path}"), "--"])
-        .args(command)
-        .limit(LIMIT)
-        .run()
+fn in_guest(command: &[&str], path: &str) -> Ended {
+    match std::env::var("AMPOULE_TEST_KERNEL") {
+        Ok(kernel) => {
+            let options = ["--memory", "512M", "--kernel", &kernel, "--", "/bin/busybox", "sh", "-c", RUNNER];
+            let runner = || sandbox().args(options);
+            shared::run(runner, path, command, LIMIT)
+        }
+        Err(_) => {
+            let options =
+                ["--workdir", "/work/here", "--timeout", "80s", "--env", &format!("PATH={path}"), "--"];
+            sandbox().args(options).args(command).limit(LIMIT).run()
+        }
+    }
 }
 
-/// Options for another guest kernel than ampoule's, if `AMPOULE_TEST_KERNEL` names one.
-fn kernel() -> Vec<String> {
-    match std::env::var("AMPOULE_TEST_KERNEL") {
-        Ok(kernel) => ["--memory", "512M", "--kernel", &kernel].map(String::from).into(),
-        Err(_) => Vec::new(),
-    }
+/// Starts the runner. One program tries to truncate itself while it runs: an overlay of Linux, as is the root, refuses that and
+/// leaves the file empty, so this one lies in a tmpfs.
+const RUNNER: &str = "
+    PATH=/applets program=/programs/static/exec
+    cp $program /dev/shm/exec && mount --bind /dev/shm/exec $program && exec /programs/runner";
+
+fn sandbox() -> Program {
+    Program::sandbox([Path::new("--image"), &guest_image()])
 }
 
 /// One image for all: the programs, their libraries, and busybox.

@@ -13,7 +13,7 @@ mod lock;
 mod program;
 mod turn;
 
-pub use program::{Ended, Program, Running};
+pub use program::{Ended, Program, Running, slowdown};
 pub use turn::Turn;
 
 /// The static busybox that tests put into images, and compare with.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// How many times longer everything may take, on machines that are slow for a known reason: `AMPOULE_TEST_SLOWDOWN`.
-fn slowdown() -> u32 {
+pub fn slowdown() -> u32 {
     std::env::var("AMPOULE_TEST_SLOWDOWN").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
 }
 

@@ -116,6 +116,23 @@ static void orphans(void) {
         raise(SIGTSTP), raise(SIGTTIN), raise(SIGTTOU);
         _exit(3);
     });
+    /* A group without a link loses none by the end of a member. */
+    IN_CHILD("no link before", {
+        setsid();
+        pid_t stopped = MUST(fork());
+        if (stopped == 0) {
+            raise(SIGSTOP);
+            _exit(5);
+        }
+        int status;
+        waitpid(stopped, &status, WUNTRACED);
+        show_status("stopped", status);
+        IN_CHILD("member", _exit(4));
+        sleep_ms(50);
+        SHOW(waitpid(stopped, &status, WNOHANG | WCONTINUED));
+        kill(stopped, SIGCONT);
+        reap("continued", stopped);
+    });
 }
 
 static void adoption(void) {

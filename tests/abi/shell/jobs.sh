@@ -2,9 +2,12 @@
 exec 2>&1
 sleep 0.1 & wait $!; echo "waited $?"
 (exit 7) & wait $!; echo "status $?"
-sleep 100 & p=$!; kill $p; wait $p; echo "killed $?"
-sleep 100 & p=$!; kill -9 $p; wait $p; echo "killed $?"
-sleep 100 & p=$!; kill -0 $p && echo alive; kill -STOP $p; kill -CONT $p; kill -INT $p; kill -TERM $p; wait $p; echo "ended $?"
+# The shell tells of a death that it waits for, and not of one before.
+sleep 100 & p=$!; { sleep 0.5; kill $p; } & wait $p; echo "killed $?"
+sleep 100 & p=$!; { sleep 0.5; kill -9 $p; } & wait $p; echo "killed $?"
+# In the background, SIGINT is ignored.
+sleep 100 & p=$!; sleep 0.5; kill -0 $p && echo alive; kill -STOP $p
+{ sleep 0.5; kill -INT $p; kill -TERM $p; kill -CONT $p; } & wait $p; echo "ended $?"
 wait; echo "none left $?"
 wait 99999; echo "no such child $?"
 trap 'echo got TERM' TERM; kill -TERM $$; echo after

@@ -114,7 +114,8 @@ fn hand_over_children(process: &Arc<Process>) {
         return;
     }
     let heir = heir_of(process);
-    let mut groups: BTreeSet<u32> = children.iter().map(|child| child.pgid.load(Ordering::Relaxed)).collect();
+    let tied = children.iter().filter(|child| super::is_tied(child, process));
+    let groups: BTreeSet<u32> = tied.map(|child| child.pgid.load(Ordering::Relaxed)).collect();
     for child in children {
         *child.parent.lock() = heir.as_ref().map_or_else(Weak::new, Arc::downgrade);
         let signo = child.parent_death_signal.load(Ordering::Relaxed);
@@ -131,7 +132,6 @@ fn hand_over_children(process: &Arc<Process>) {
             }
         }
     }
-    groups.remove(&process.pgid.load(Ordering::Relaxed));
     for pgid in groups {
         hang_up_if_orphaned(pgid, process.pid);
     }
@@ -154,11 +154,14 @@ fn leave_session(process: &Arc<Process>) {
     if process.sid.load(Ordering::Relaxed) == process.pid {
         ampoule_kio::tty::session_ended(process.pid);
     }
-    hang_up_if_orphaned(pgid, process.pid);
+    let parent = process.parent.lock().upgrade();
+    if parent.is_some_and(|parent| super::is_tied(process, &parent)) {
+        hang_up_if_orphaned(pgid, process.pid);
+    }
 }
 
-/// A group that loses its last tie to the session (by the end of `ending`, a member or the parent of one) and has stopped
-/// members is told to go on (POSIX, `_exit`).
+/// A group that lost a tie to the session by the end of `ending` (a member or the parent of one), has none left and has stopped
+/// members is told to go on (POSIX, `_exit`). One that had none before is left alone.
 fn hang_up_if_orphaned(pgid: u32, ending: u32) {
     let is_stopped = |member: &Process| member.pid != ending && member.stopped.load(Ordering::Relaxed);
     if process::group_has(pgid, is_stopped) && super::process_group_is_orphaned(pgid, ending) {

@@ -25,14 +25,16 @@ pub use thread::Thread;
 
 use core::sync::atomic::Ordering;
 
+/// Whether a process ties its group to the session: by a parent of another group of the same session.
+fn is_tied(member: &Process, parent: &Process) -> bool {
+    parent.sid.load(Ordering::Relaxed) == member.sid.load(Ordering::Relaxed)
+        && parent.pgid.load(Ordering::Relaxed) != member.pgid.load(Ordering::Relaxed)
+}
+
 /// Whether no member of a process group (`except` aside) has a parent in the same session but another group: then
 /// nobody could let it go on if it stopped (POSIX, "orphaned process group").
 pub fn process_group_is_orphaned(pgid: u32, except: u32) -> bool {
-    let is_tied = |member: &Process| {
-        member.parent.lock().upgrade().is_some_and(|parent| {
-            parent.sid.load(Ordering::Relaxed) == member.sid.load(Ordering::Relaxed)
-                && parent.pgid.load(Ordering::Relaxed) != pgid
-        })
-    };
+    let is_tied =
+        |member: &Process| member.parent.lock().upgrade().is_some_and(|parent| is_tied(member, &parent));
     !process::group_has(pgid, |member| member.pid != except && is_tied(member))
 }
