@@ -3,7 +3,7 @@
 use crate::error::Error;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
@@ -168,10 +168,7 @@ impl Text {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c.is_control() {
-            true => write!(f, "{}", c.escape_default()),
-            false => f.write_char(c),
-        })
+        self.0.chars().try_for_each(|character| ampoule_text::push(f, character))
     }
 }
 

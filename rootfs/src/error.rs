@@ -215,15 +215,10 @@ impl Error {
 #[must_use]
 pub fn printable(name: &[u8]) -> String {
     const MAX_CHARS: usize = 512;
-    let mut out = String::new();
-    for (at, c) in String::from_utf8_lossy(name).chars().enumerate() {
-        if at == MAX_CHARS {
-            out.push_str("...");
-            break;
-        }
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    match name {
+        b"" => "\"\"".to_owned(),
+        name => ampoule_text::line(&String::from_utf8_lossy(name), MAX_CHARS),
     }
-    if out.is_empty() { "\"\"".to_owned() } else { out }
 }
 
 #[cfg(test)]
@@ -233,6 +228,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(printable(b"a\x1b[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(printable("\u{202e}gpj.exe".as_bytes()), "\\u{202e}gpj.exe");
         assert_eq!(printable(b"ok/\xc3\xa9"), "ok/\u{e9}");
         assert_eq!(printable(b""), "\"\"");
         assert_eq!(printable(&[b'x'; 600]).len(), 515);

@@ -135,8 +135,10 @@ fn a_build_that_fails_shows_its_end_and_keeps_the_log() {
     let failing = "\t@for line in $$(seq 1 100); do echo \"line $$line\"; done; echo \"some.c: no \\033[2J\" >&2; exit 1";
     let makefile = MAKEFILE.replace("\t@echo \"  CC      init/main.o\"", failing);
     let bench = Bench::new(&makefile);
-    let err =
-        bench.build(&bench.path("linux"), &[]).run().failed(1, &["`make vmlinux` failed", "some.c: no ?[2J"]);
+    let err = bench
+        .build(&bench.path("linux"), &[])
+        .run()
+        .failed(1, &["`make vmlinux` failed", "some.c: no \\u{1b}[2J"]);
     assert!(err.contains("line 100") && !err.contains("line 50"), "{err}");
     let [log] = bench.left().try_into().unwrap();
     assert!(err.contains(log.to_str().unwrap()), "{err}");

@@ -17,7 +17,7 @@ mod policy;
 mod run;
 mod version;
 
-use ampoule_engine::{Nanos, OWN_FAILURE, harmless};
+use ampoule_engine::{Nanos, OWN_FAILURE};
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -74,5 +74,6 @@ fn refuse(error: &clap::Error) -> ExitCode {
 /// Says on standard error what went wrong, in one write. What is quoted in it (a guest, the names in an image or a package) does
 /// not control the terminal.
 fn complain(sentence: &str) {
-    let _ = std::io::stderr().write_all(format!("ampoule: {}\n", harmless(sentence)).as_bytes());
+    let _ =
+        std::io::stderr().write_all(format!("ampoule: {}\n", ampoule_text::sentences(sentence)).as_bytes());
 }

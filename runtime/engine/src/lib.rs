@@ -48,5 +48,5 @@ pub use outcome::{CPU_TIME, OUTPUT_LIMIT, OWN_FAILURE, Outcome, TIMED_OUT, Trans
 pub use program::VmmProgram;
 pub use quota::HostUsage;
 pub use sandbox::{Handler, Manner, Sandbox};
-pub use text::{LogTail, harmless, printable};
+pub use text::LogTail;
 pub use timeline::{GuestPhase, Nanos, Timeline};

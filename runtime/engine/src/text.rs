@@ -39,37 +39,8 @@ impl fmt::Display for LogTail {
 }
 
 /// One line of text, cut if it is long, with control characters escaped.
-pub fn printable(line: &str) -> String {
-    let mut out = String::new();
-    for character in line.trim_end().chars().take(LINE_CHARS) {
-        push(&mut out, character);
-    }
-    out
-}
-
-/// Sentences for a terminal, which may quote anybody: lines stay lines, other control characters are escaped.
-pub fn harmless(sentences: &str) -> String {
-    let mut out = String::with_capacity(sentences.len());
-    for character in sentences.chars() {
-        match character {
-            '\n' | '\t' => out.push(character),
-            _ => push(&mut out, character),
-        }
-    }
-    out
-}
-
-/// Adds a character, escaped if it would control a terminal, or have it show what follows in another order than it is
-/// (Unicode, `Bidi_Control`).
-pub(crate) fn push(out: &mut String, character: char) {
-    let changes_direction = matches!(
-        character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    match character.is_control() || changes_direction {
-        true => out.extend(character.escape_default()),
-        false => out.push(character),
-    }
+pub(crate) fn printable(line: &str) -> String {
+    ampoule_text::line(line.trim_end(), LINE_CHARS)
 }
 
 #[cfg(test)]
@@ -83,8 +54,7 @@ mod tests {
         assert_eq!(tail.lines().len(), TAIL_LINES);
         assert_eq!(tail.lines().last().map(String::as_str), Some("line 99"));
         assert_eq!(LogTail::new("\u{1b}[2Jx\u{7f}").to_string(), "\n  | \\u{1b}[2Jx\\u{7f}");
-        assert_eq!(harmless("a\tb\u{1b}c\u{202e}\nd\r\u{9b}"), "a\tb\\u{1b}c\\u{202e}\nd\\r\\u{9b}");
-        assert_eq!(LogTail::new(&"x".repeat(10_000)).lines()[0].len(), LINE_CHARS);
+        assert_eq!(LogTail::new(&"x".repeat(10_000)).lines()[0].len(), LINE_CHARS + 3);
         assert_eq!(LogTail::new("").to_string(), "");
     }
 }

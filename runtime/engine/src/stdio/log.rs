@@ -1,7 +1,6 @@
 //! Where a guest's log goes. A guest is not to control the user's terminal by it.
 
 use super::sink::Sink;
-use crate::text;
 use std::fmt::Write as _;
 use std::os::fd::BorrowedFd;
 
@@ -104,7 +103,10 @@ impl Escape {
             '\n' if end == LineEnd::RawTerminal => out.push_str("\r\n"),
             '\n' | '\t' => out.push(character),
             '\r' => self.returned = true,
-            _ => text::push(out, character),
+            _ => {
+                // Writing to a string does not fail.
+                let _ = ampoule_text::push(out, character);
+            }
         }
     }
 

@@ -101,7 +101,11 @@ impl Make {
         }
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().collect();
-        lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)).map(|line| printable(line)).collect()
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(TAIL_LINES))
+            .map(|line| ampoule_text::line(&line.replace('\t', " "), LINE_CHARS))
+            .collect()
     }
 }
 
@@ -120,17 +124,6 @@ fn wait(output: &PipeReader, watch: &Watch<'_>) -> Result<(), Error> {
             return Ok(());
         }
     }
-}
-
-fn printable(line: &str) -> String {
-    line.chars()
-        .take(LINE_CHARS)
-        .map(|letter| match letter {
-            '\t' => ' ',
-            letter if letter.is_control() => '?',
-            letter => letter,
-        })
-        .collect()
 }
 
 impl Running {
