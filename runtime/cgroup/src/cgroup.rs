@@ -26,6 +26,15 @@ pub struct Missing {
     pub why: Absent,
 }
 
+/// How a new process joins the group of one hierarchy.
+#[derive(Clone, Copy, Debug)]
+pub struct Join<'a> {
+    /// A file open for writing: a process with a single thread that writes `0` there has joined.
+    pub file: BorrowedFd<'a>,
+    /// The directory for `CLONE_INTO_CGROUP`, if it is a group of version 2. A process that is made so need not write.
+    pub directory: Option<BorrowedFd<'a>>,
+}
+
 impl Cgroup {
     /// Makes a group with these limits. Which of them this host cannot enforce, [`Cgroup::missing`] says.
     pub fn create(limits: &Limits) -> Result<Self, Error> {
@@ -70,16 +79,12 @@ impl Cgroup {
         &self.missing
     }
 
-    /// Files open for writing: a process with a single thread that writes `0` to each has joined.
-    pub fn joins(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.groups.iter().map(|(_, group)| group.join.as_fd())
-    }
-
-    /// The directory for `CLONE_INTO_CGROUP`, if the group is one of version 2. A process that is made so need not
-    /// write to the file of [`Cgroup::joins`] that belongs to it.
-    pub fn clone_into(&self) -> Option<BorrowedFd<'_>> {
-        let mut groups = self.groups.iter().map(|(_, group)| group);
-        groups.find(|group| group.version == Version::V2).map(Group::directory)
+    /// How a new process joins, one way for each hierarchy.
+    pub fn joins(&self) -> impl Iterator<Item = Join<'_>> {
+        self.groups.iter().map(|(_, group)| Join {
+            file: group.join.as_fd(),
+            directory: (group.version == Version::V2).then(|| group.directory()),
+        })
     }
 
     /// The directories.

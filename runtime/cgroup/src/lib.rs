@@ -13,7 +13,7 @@
 //! Moving *another* process takes a lock that waits for all processors of the host, 5 to 25 ms where that was
 //! measured. A single-threaded process that moves *itself* in a hierarchy of version 1 does not: it writes `0` to
 //! the file `tasks`, in 0.2 ms. So a new process gets [`Cgroup::joins`] and writes `0` to each. In version 2 the
-//! cheap way is `CLONE_INTO_CGROUP`, for which there is [`Cgroup::clone_into`].
+//! cheap way is `CLONE_INTO_CGROUP`, for which a [`Join`] has the directory.
 //!
 //! # Names and proof of death
 //! A group is a directory `ampoule-<pid>-<n>`, whose maker holds an exclusive `flock` on it for as long as it lives,
@@ -29,7 +29,7 @@ mod group;
 mod host;
 mod limits;
 
-pub use cgroup::{Cgroup, Missing};
+pub use cgroup::{Cgroup, Join, Missing};
 pub use controller::Controller;
 pub use error::Error;
 pub use host::{Absent, Host, Version};

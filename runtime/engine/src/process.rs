@@ -5,7 +5,7 @@ use crate::error::Error;
 pub(crate) use crate::layer::Jail;
 use crate::program::VmmProgram;
 use ampoule_cgroup::Cgroup;
-use ampoule_jail::{Command, Isolation};
+use ampoule_jail::{Command, Group, Isolation};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
@@ -47,7 +47,7 @@ impl Process {
             arguments: vec![c"ampoule-vmm".to_owned(), argument],
             stderr,
             descriptors: spec.descriptors.clone(),
-            groups: group.joins().collect(),
+            groups: group.joins().map(|join| Group { join: join.file, directory: join.directory }).collect(),
             own_status: true,
             limits: spec.limits,
         };

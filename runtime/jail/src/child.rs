@@ -15,7 +15,7 @@ use rustix::thread::set_no_new_privs;
 use std::cell::UnsafeCell;
 use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 /// More than Linux has signals.
 const SIGNALS: c_int = 64;
@@ -33,6 +33,10 @@ pub(crate) struct Orders<'a> {
     pub(crate) on_their_way: &'a [AtomicI32],
     /// Where the child writes `0` to join a control group.
     pub(crate) groups: &'a [RawFd],
+    /// The control group of version 2.
+    pub(crate) unified: Option<Unified>,
+    /// Whether the child is in that one from the beginning. Written before there is a child.
+    pub(crate) is_in_unified: AtomicBool,
     pub(crate) own_status: bool,
     pub(crate) limits: Limits,
     pub(crate) landlock: Option<RawFd>,
@@ -45,6 +49,14 @@ pub(crate) struct Orders<'a> {
     /// Who the child becomes.
     pub(crate) identity: IdentityCell,
     pub(crate) reply: Reply,
+}
+
+/// A control group of version 2.
+#[derive(Clone, Copy)]
+pub(crate) struct Unified {
+    pub(crate) directory: RawFd,
+    /// Where to write `0`.
+    pub(crate) join: RawFd,
 }
 
 /// Written by the parent before the byte on `go`, read by the child after it.
@@ -165,7 +177,7 @@ fn run(orders: &Orders<'_>) -> Result<(), (Step, Errno)> {
     let layer = |layer| move |errno| (Step::Layer(layer), errno);
     let in_layer = |(layer, errno)| (Step::Layer(layer), errno);
     close(orders.go_writer);
-    join(orders.groups).map_err(|errno| (Step::Join, errno))?;
+    join(orders).map_err(|errno| (Step::Join, errno))?;
     setsid().map_err(|errno| (Step::Session, errno))?;
     if layers.contains(Layer::Keyring) {
         confine::own_keyring().map_err(layer(Layer::Keyring))?;
@@ -217,9 +229,10 @@ fn run(orders: &Orders<'_>) -> Result<(), (Step, Errno)> {
     }
 }
 
-/// Joins control groups. A process that moves itself, alone, does so without waiting for all processors.
-fn join(groups: &[RawFd]) -> Result<(), Errno> {
-    for &group in groups {
+/// Joins control groups. In version 1, a process that moves itself, alone, does so without waiting for all processors.
+fn join(orders: &Orders<'_>) -> Result<(), Errno> {
+    let unified = orders.unified.filter(|_| !orders.is_in_unified.load(Ordering::Relaxed));
+    for group in orders.groups.iter().copied().chain(unified.map(|unified| unified.join)) {
         // SAFETY: the caller of `spawn` lends it while this goes on.
         let group = unsafe { BorrowedFd::borrow_raw(group) };
         write(group, b"0")?;

@@ -38,12 +38,22 @@ pub struct Command<'a> {
     pub stderr: BorrowedFd<'a>,
     /// Its further descriptors, which are [`FIRST_DESCRIPTOR`] and up there. It has no others.
     pub descriptors: Vec<BorrowedFd<'a>>,
-    /// Files by which it joins control groups, before anything else: it writes `0`, itself, to each. It does not get them.
-    pub groups: Vec<BorrowedFd<'a>>,
+    /// Control groups that it is in before it does anything else. It does not get their descriptors.
+    pub groups: Vec<Group<'a>>,
     /// Whether one more descriptor, the last, is its own `/proc/self/status`.
     pub own_status: bool,
     /// Its limits.
     pub limits: Limits,
+}
+
+/// A control group that a process is to be in.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    /// A file: a process that writes `0` there, alone in it, has joined.
+    pub join: BorrowedFd<'a>,
+    /// The group's directory, if it is one of version 2: where the kernel can, the process is made in it, and writes nothing.
+    /// At most one group of a command has this.
+    pub directory: Option<BorrowedFd<'a>>,
 }
 
 /// Resource limits that cannot be raised again.

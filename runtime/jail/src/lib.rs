@@ -11,6 +11,7 @@
 //! has to be linked statically: it starts in an empty root. `docs/jail.md` has a picture.
 
 mod child;
+mod clone;
 mod command;
 mod confine;
 mod error;
@@ -21,7 +22,7 @@ mod ruleset;
 mod spawn;
 mod stack;
 
-pub use command::{Command, FIRST_DESCRIPTOR, Isolation, Limits, Program};
+pub use command::{Command, FIRST_DESCRIPTOR, Group, Isolation, Limits, Program};
 pub use error::{Error, Missing};
 pub use layer::{Layer, Layers};
 pub use probe::probe;

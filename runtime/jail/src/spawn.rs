@@ -1,6 +1,7 @@
 //! Starting a process: the parent's side.
 
-use crate::child::{self, IdentityCell, Left, Orders, Reply, Step};
+use crate::child::{IdentityCell, Left, Orders, Reply, Step, Unified};
+use crate::clone::{BlockedSignals, child_pid, clone};
 use crate::command::{Command, Isolation};
 use crate::error::{Error, Missing};
 use crate::identity;
@@ -15,10 +16,9 @@ use rustix::process::{
 };
 use rustix::thread::{futex, gettid};
 use std::ffi::{c_char, c_int, c_void};
-use std::mem::zeroed;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// A process that executes its program.
 #[derive(Debug)]
@@ -146,7 +146,13 @@ fn attempt(
     let arguments: Vec<*const c_char> =
         command.arguments.iter().map(|argument| argument.as_ptr()).chain([null()]).collect();
     let descriptors: Vec<RawFd> = command.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    let groups: Vec<RawFd> = command.groups.iter().map(AsRawFd::as_raw_fd).collect();
+    let unified = command.groups.iter().find_map(|group| {
+        let directory = group.directory?.as_raw_fd();
+        Some(Unified { directory, join: group.join.as_raw_fd() })
+    });
+    let joins = command.groups.iter().map(|group| group.join.as_raw_fd());
+    let groups: Vec<RawFd> =
+        joins.filter(|&join| unified.is_none_or(|unified| join != unified.join)).collect();
     let on_their_way: Vec<AtomicI32> = (0..=descriptors.len()).map(|_| AtomicI32::new(-1)).collect();
     let orders = Orders {
         layers,
@@ -156,6 +162,8 @@ fn attempt(
         descriptors: &descriptors,
         on_their_way: &on_their_way,
         groups: &groups,
+        unified,
+        is_in_unified: AtomicBool::new(false),
         own_status: command.own_status,
         limits: command.limits,
         landlock: landlock.as_ref().map(AsRawFd::as_raw_fd),
@@ -226,7 +234,8 @@ fn start(orders: &Orders<'_>, stack: &Stack) -> Result<(Pid, OwnedFd), Failure> 
         .iter()
         .filter(|(layer, _)| orders.layers.contains(*layer))
         .fold(0, |flags, (_, flag)| flags | flag);
-    let cloned = clone(orders, stack, flags);
+    // SAFETY: `run` keeps both until `wait_until_left` has seen that the child has left this memory, in every case.
+    let cloned = unsafe { clone(orders, stack, flags) };
     cloned.map_err(|errno| match flags {
         0 => Failure::Other(Error::Prepare { what: "start a process", errno }),
         libc::CLONE_NEWPID => Failure::layer(Layer::Pid, errno),
@@ -256,41 +265,6 @@ fn user_namespaces_work(stack: &Stack) -> bool {
     }
 }
 
-fn clone(orders: &Orders<'_>, stack: &Stack, namespaces: i32) -> Result<(Pid, OwnedFd), Errno> {
-    let flags = namespaces | libc::CLONE_VM | libc::CLONE_PIDFD | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
-    let tid = &orders.reply.tid;
-    tid.store(1, Ordering::Relaxed);
-    let mut pidfd: RawFd = -1;
-    let blocked = BlockedSignals::new();
-    // SAFETY: the child runs `child::main` on a stack of its own, with signals blocked, so that no handler of ours runs in
-    // it. It uses `orders` (and what they refer to), which live until `wait_until_left` has seen that it has left this
-    // memory: `run` waits for that in every case. The kernel writes the pidfd before the call returns, and the tid while
-    // the orders live.
-    let pid = unsafe {
-        libc::clone(
-            child::main,
-            stack.top(),
-            flags,
-            (&raw const *orders).cast_mut().cast(),
-            &raw mut pidfd,
-            null_mut::<c_void>(),
-            tid.as_ptr(),
-        )
-    };
-    let result = match child_pid(pid) {
-        // SAFETY: the kernel has just opened it for us.
-        Some(pid) => Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
-        None => Err(child::last_error()),
-    };
-    drop(blocked);
-    result
-}
-
-/// What `clone` gave, if it was a process.
-fn child_pid(pid: c_int) -> Option<Pid> {
-    if pid > 0 { Pid::from_raw(pid) } else { None }
-}
-
 /// Waits until the child does not use this memory any more: it executes its program, or is gone.
 fn wait_until_left(reply: &Reply) {
     loop {
@@ -312,27 +286,4 @@ fn end(pidfd: &OwnedFd) {
 /// Waits for the end of a process.
 pub(crate) fn reap(pidfd: &OwnedFd) {
     while matches!(waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED), Err(Errno::INTR)) {}
-}
-
-/// Blocks this thread's signals while it lives.
-struct BlockedSignals(libc::sigset_t);
-
-impl BlockedSignals {
-    fn new() -> Self {
-        // SAFETY: sets are plain bits, and the calls get valid pointers to them.
-        unsafe {
-            let mut all: libc::sigset_t = zeroed();
-            let mut before: libc::sigset_t = zeroed();
-            libc::sigfillset(&raw mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-            Self(before)
-        }
-    }
-}
-
-impl Drop for BlockedSignals {
-    fn drop(&mut self) {
-        // SAFETY: the set is the one that was in force before.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, null_mut()) };
-    }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use ampoule_jail::{Error, Isolation, Layer, Layers, Program, probe, spawn, spawn_with};
+use ampoule_jail::{Error, Group, Isolation, Layer, Layers, Program, probe, spawn, spawn_with};
 use common::{Jailed, busybox, command, inside, nothing, own_pid};
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -211,7 +211,10 @@ fn control_groups_are_joined_first() {
     // Any file will do to see what is written; that it is done by the process itself shows in a real group's `tasks`.
     let (program, group) = (busybox(), common::file_with(""));
     let mut joining = command(&program, "exit 0", nothing());
-    joining.groups = vec![group.as_fd()];
+    // What is no group of version 2 cannot be the place where a process is made, so it joins all the same.
+    let directory = tempfile::tempdir().unwrap();
+    let no_group = File::open(directory.path()).unwrap();
+    joining.groups = vec![Group { join: group.as_fd(), directory: Some(no_group.as_fd()) }];
     let mut seen = String::new();
     let child = spawn_with(&joining, Layers::ALL, true, &mut |_| {
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&group));
@@ -229,9 +232,29 @@ fn control_groups_are_joined_first() {
     common::wait(&child.pidfd);
     assert_eq!(seen, "0");
     let closed = File::open("/dev/null").unwrap();
-    joining.groups = vec![closed.as_fd()];
+    joining.groups = vec![Group { join: closed.as_fd(), directory: None }];
     let result = spawn(&joining, Isolation::Strict, &mut |_| Ok(()));
     assert!(matches!(result, Err(Error::Join(_))), "{result:?}");
+}
+
+#[test]
+fn a_process_is_made_in_its_group_of_version_2() {
+    // It cannot be mounted here, as without root.
+    let Some(hierarchy) = common::unified_hierarchy() else { return };
+    let name = format!("jail-tests-{}", own_pid());
+    let group = common::TestGroup::new(&hierarchy, &name);
+    // Whoever would write to this to join could not.
+    let closed = File::open("/dev/null").unwrap();
+    for layers in [Layers::NONE, Layers::ALL] {
+        let (jailed, _writer) = Jailed::waiting_in(
+            vec![Group { join: closed.as_fd(), directory: Some(group.directory.as_fd()) }],
+            layers,
+            "read x <&3",
+        );
+        let groups = fs::read_to_string(jailed.proc("cgroup")).unwrap();
+        let unified = groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
+        assert!(unified.ends_with(&format!("/{name}")), "{groups}");
+    }
 }
 
 #[test]

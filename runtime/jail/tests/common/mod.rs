@@ -1,6 +1,8 @@
 //! Shells in jails.
 
-use ampoule_jail::{Child, Command, Layer, Layers, Limits, Program, spawn_with};
+use ampoule_jail::{Child, Command, Group, Layer, Layers, Limits, Program, spawn_with};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -64,12 +66,18 @@ pub struct Jailed {
 impl Jailed {
     /// A shell whose descriptor 3 is a pipe that nobody writes to. Waits until it runs.
     pub fn waiting(layers: Layers, script: &str) -> (Self, PipeWriter) {
+        Self::waiting_in(Vec::new(), layers, script)
+    }
+
+    /// The same in these control groups.
+    pub fn waiting_in(groups: Vec<Group<'_>>, layers: Layers, script: &str) -> (Self, PipeWriter) {
         let program = busybox();
         let (mut said, stderr) = pipe();
         let (reader, writer) = pipe();
         let mut command = command(&program, &format!("echo up; {script}"), stderr.as_fd());
         command.descriptors = vec![reader.as_fd()];
         command.own_status = true;
+        command.groups = groups;
         let child = spawn_with(&command, layers, true, &mut |_| Ok(())).unwrap();
         let mut word = [0; 3];
         said.read_exact(&mut word).unwrap();
@@ -176,4 +184,32 @@ pub fn join_session_with_a_key() -> String {
     };
     assert!(done, "there is no key: {}", std::io::Error::last_os_error());
     name
+}
+
+/// A mount of the control groups of version 2 that is nowhere in the file system; `None` if it may not be made.
+pub fn unified_hierarchy() -> Option<OwnedFd> {
+    let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC).ok()?;
+    fsconfig_create(&context).ok()?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).ok()
+}
+
+/// A control group of version 2; removed when dropped.
+pub struct TestGroup<'a> {
+    hierarchy: &'a OwnedFd,
+    name: &'a str,
+    pub directory: OwnedFd,
+}
+
+impl<'a> TestGroup<'a> {
+    pub fn new(hierarchy: &'a OwnedFd, name: &'a str) -> Self {
+        mkdirat(hierarchy, name, Mode::RWXU).unwrap();
+        let directory = openat(hierarchy, name, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        Self { hierarchy, name, directory }
+    }
+}
+
+impl Drop for TestGroup<'_> {
+    fn drop(&mut self) {
+        unlinkat(self.hierarchy, self.name, AtFlags::REMOVEDIR).unwrap();
+    }
 }
