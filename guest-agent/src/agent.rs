@@ -5,6 +5,7 @@ use crate::boot::{self, Kernel};
 use crate::connection::{Connection, Received};
 use crate::job::{Job, Output, Phase};
 use crate::leftovers;
+use crate::network;
 use crate::oom::OomKills;
 use crate::options::Options;
 use crate::poller::{MAX_EVENTS, Poller, Token, Wait};
@@ -104,8 +105,12 @@ impl Agent {
         signal::set_up().map_err(Fatal::system("sigaction"))?;
         let mut oom = OomKills::default();
         match role {
-            Role::Init if kernel == Kernel::Other => boot::mount_all(),
-            Role::Init => {}
+            Role::Init => {
+                if kernel == Kernel::Other {
+                    boot::mount_all();
+                }
+                network::set_up(kernel);
+            }
             Role::Ordinary => {
                 set_child_subreaper(Some(getpid())).map_err(Fatal::system("prctl"))?;
                 // The machine has been up for long.

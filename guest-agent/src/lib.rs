@@ -35,6 +35,7 @@ pub mod fs;
 pub mod job;
 pub mod launch;
 pub mod leftovers;
+pub mod network;
 pub mod oom;
 pub mod options;
 pub mod poller;

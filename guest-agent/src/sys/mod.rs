@@ -3,10 +3,11 @@
 //!
 //! What the agent asks of a kernel, apart from plain files, pipes and directories: `clone(CLONE_VM | CLONE_VFORK)` with
 //! a stack of the caller's, `wait4` with rusage, `epoll_pwait` with a signal mask, `MSG_DONTWAIT` on stream sockets,
-//! `/dev/ptmx` with its ioctls, `prlimit64`, and `reboot` to power off.
+//! `/dev/ptmx` with its ioctls, the loopback device's flags, `prlimit64`, and `reboot` to power off.
 
 pub mod child;
 pub mod clock;
+pub mod network;
 pub mod process;
 mod raw;
 pub mod signal;

@@ -52,6 +52,18 @@ impl ByteQueue {
         Ok(done)
     }
 
+    /// Appends all of `source`, or nothing.
+    pub fn fill_whole(&mut self, source: &mut dyn Source) -> Result<usize> {
+        let (before, len) = (self.len, source.remaining());
+        match self.fill(source, len) {
+            Ok(count) if count == len => Ok(len),
+            other => {
+                self.truncate(before);
+                Err(other.err().unwrap_or(Errno::EFAULT))
+            }
+        }
+    }
+
     fn fill_page(&mut self, source: &mut dyn Source, count: usize) -> Result<usize> {
         let end = self.start + self.len;
         self.extend_to(end)?;

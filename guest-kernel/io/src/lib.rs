@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`pipe`] | pipes and FIFOs |
 //! | [`event`] | eventfd, timerfd, signalfd, epoll |
-//! | [`socket`] | `socket(2)` and `socketpair(2)` over [`unix`] and [`vsock`] |
+//! | [`socket`] | `socket(2)` and `socketpair(2)` over [`unix`], [`inet`] (loopback alone) and [`vsock`] |
 //! | [`tty`] | pseudo-terminals with a line discipline, `/dev/tty` |
 //! | [`console`] | `/dev/console`: the kernel log |
 //!
@@ -22,6 +22,7 @@ mod anon;
 mod bytes;
 pub mod console;
 pub mod event;
+pub mod inet;
 mod options;
 pub mod pipe;
 pub mod socket;

@@ -1,6 +1,7 @@
 //! `socket(2)` and `socketpair(2)`.
 
-use crate::{unix, vsock};
+use crate::inet::{AF_INET, AF_INET6};
+use crate::{inet, unix, vsock};
 use alloc::sync::Arc;
 use ampoule_kbase::{Errno, File, Result};
 
@@ -39,8 +40,9 @@ const KINDS: u32 = 11;
 /// `socket(2)`; `kind` without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
 pub fn socket(domain: u32, kind: u32, protocol: u32) -> Result<Arc<dyn File>> {
     match domain {
-        AF_UNIX | AF_VSOCK if kind >= KINDS => Err(Errno::EINVAL),
+        AF_UNIX | AF_VSOCK | AF_INET | AF_INET6 if kind >= KINDS => Err(Errno::EINVAL),
         AF_UNIX => unix::socket(kind, protocol),
+        AF_INET | AF_INET6 => inet::socket(domain, kind, protocol),
         AF_VSOCK => vsock::socket(kind, protocol),
         _ => Err(Errno::EAFNOSUPPORT),
     }
@@ -49,8 +51,9 @@ pub fn socket(domain: u32, kind: u32, protocol: u32) -> Result<Arc<dyn File>> {
 /// `socketpair(2)`; `kind` without `SOCK_NONBLOCK` and `SOCK_CLOEXEC`.
 pub fn socketpair(domain: u32, kind: u32, protocol: u32) -> Result<(Arc<dyn File>, Arc<dyn File>)> {
     match domain {
-        AF_UNIX | AF_VSOCK if kind >= KINDS => Err(Errno::EINVAL),
+        AF_UNIX | AF_VSOCK | AF_INET | AF_INET6 if kind >= KINDS => Err(Errno::EINVAL),
         AF_UNIX => unix::socketpair(kind, protocol),
+        AF_INET | AF_INET6 => inet::socketpair(domain, kind, protocol),
         AF_VSOCK => Err(Errno::EOPNOTSUPP),
         _ => Err(Errno::EAFNOSUPPORT),
     }

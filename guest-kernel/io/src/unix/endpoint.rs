@@ -7,6 +7,7 @@ use super::address::Address;
 use super::inbox::{Credentials, Inbox, Refund};
 use super::names;
 use super::passed::{self, Passed};
+use crate::options::Settings;
 use crate::socket::Kind;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
@@ -82,6 +83,8 @@ pub struct State {
     pub send_buffer: usize,
     /// `SO_RCVBUF`: only a number, since a message occupies its sender's buffer.
     pub receive_buffer: usize,
+    /// Other options.
+    pub settings: Settings,
 }
 
 /// The credentials of the caller, as `SO_PEERCRED` shows them.
@@ -108,6 +111,7 @@ impl Endpoint {
             blocked: Vec::new(),
             send_buffer: DEFAULT_BUFFER,
             receive_buffer: DEFAULT_BUFFER,
+            settings: Settings::default(),
         };
         Arc::new(Self { kind, queue: WaitQueue::new(), sent: AtomicUsize::new(0), state: Mutex::new(state) })
     }

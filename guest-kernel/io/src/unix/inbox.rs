@@ -8,7 +8,7 @@ use crate::bytes::ByteQueue;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use ampoule_kbase::{Errno, OpenFile, Result, Sink, Source};
+use ampoule_kbase::{OpenFile, Result, Sink, Source};
 
 /// pid, uid, gid of a sender.
 pub type Credentials = (u32, u32, u32);
@@ -81,14 +81,7 @@ impl Inbox {
 
     /// Appends all of `source`, which [`close_message`](Self::close_message) is then told of, or nothing.
     pub fn fill_all(&mut self, source: &mut dyn Source) -> Result<usize> {
-        let (before, len) = (self.bytes.len(), source.remaining());
-        match self.bytes.fill(source, len) {
-            Ok(count) if count == len => Ok(len),
-            other => {
-                self.bytes.truncate(before);
-                Err(other.err().unwrap_or(Errno::EFAULT))
-            }
-        }
+        self.bytes.fill_whole(source)
     }
 
     /// Makes the last bytes a message, as many as it says; returns what it costs the sender.

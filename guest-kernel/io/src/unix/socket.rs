@@ -3,25 +3,19 @@
 use super::address::{Given, to_raw};
 use super::endpoint::{Endpoint, Phase};
 use super::{connect, transfer};
-use crate::anon::{self, Device};
+use crate::anon;
 use crate::options::{self, Change, Facts};
 use crate::socket::{AF_UNIX, Kind};
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{
-    Ancillary, Errno, Events, File, FileType, Received, Result, Sink, Socket, SocketAddress, Source, Stat,
-    UserMemory, WaitQueue, platform,
+    Ancillary, Errno, Events, File, Received, Result, Sink, Socket, SocketAddress, Source, Stat, UserMemory,
+    WaitQueue, platform,
 };
 use core::any::Any;
 use linux_raw_sys::general::SIGPIPE;
 use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net::{MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, SO_PASSCRED, SO_PEERCRED, SOL_SOCKET};
-
-/// Limits of buffer sizes, of which a program sees the double (`socket(7)`).
-const MIN_SEND_BUFFER: usize = 4608;
-const MIN_RECEIVE_BUFFER: usize = 2304;
-const MAX_BUFFER: usize = 212_992;
 
 /// An `AF_UNIX` socket.
 pub struct UnixSocket {
@@ -49,9 +43,11 @@ impl UnixSocket {
         Facts {
             domain: AF_UNIX,
             kind: self.endpoint.kind,
+            protocol: 0,
             listening: state.phase == Phase::Listening,
             send_buffer: state.send_buffer as u32,
             receive_buffer: state.receive_buffer as u32,
+            settings: state.settings,
         }
     }
 
@@ -67,14 +63,14 @@ impl UnixSocket {
         })
     }
 
-    fn change_buffer(&self, change: Change) {
+    fn set_generic(&self, name: u32, value: &[u8]) -> Result<()> {
         let mut state = self.endpoint.state.lock();
-        let doubled = |bytes: u32| (bytes as usize).min(MAX_BUFFER) * 2;
-        match change {
-            Change::SendBuffer(bytes) => state.send_buffer = doubled(bytes).max(MIN_SEND_BUFFER),
-            Change::ReceiveBuffer(bytes) => state.receive_buffer = doubled(bytes).max(MIN_RECEIVE_BUFFER),
+        match options::set(&mut state.settings, name, value)? {
+            Change::SendBuffer(bytes) => state.send_buffer = bytes as usize,
+            Change::ReceiveBuffer(bytes) => state.receive_buffer = bytes as usize,
             Change::None => {}
         }
+        Ok(())
     }
 }
 
@@ -109,7 +105,7 @@ impl File for UnixSocket {
     }
 
     fn stat(&self) -> Result<Stat> {
-        Ok(anon::stat(Device::Sockets, self.ino, Some(FileType::Socket), 0o777))
+        Ok(anon::socket_stat(self.ino))
     }
 
     fn socket(&self) -> Option<&dyn Socket> {
@@ -117,7 +113,7 @@ impl File for UnixSocket {
     }
 
     fn proc_name(&self) -> Vec<u8> {
-        format!("socket:[{}]", self.ino).into_bytes()
+        anon::socket_name(self.ino)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -212,7 +208,7 @@ impl Socket for UnixSocket {
                 let on = value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)).ok_or(Errno::EINVAL)?;
                 self.endpoint.state.lock().pass_credentials = on != 0;
             }
-            (SOL_SOCKET, _) => self.change_buffer(options::set(name, value)?),
+            (SOL_SOCKET, _) => self.set_generic(name, value)?,
             _ => return Err(Errno::EOPNOTSUPP),
         }
         Ok(())

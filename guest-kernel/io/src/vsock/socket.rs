@@ -4,15 +4,14 @@ use super::address::{ANY, Address};
 use super::driver::{CONNECT_TIMEOUT_NS, Driver};
 use super::endpoint::{Endpoint, Phase};
 use super::header::shut;
-use crate::anon::{self, Device};
-use crate::options::{self, Change, Facts};
+use crate::anon;
+use crate::options::{self, Change, Facts, Settings};
 use crate::socket::{AF_VSOCK, Kind};
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{
-    Ancillary, Errno, Events, File, FileType, Mutex, Received, Result, Sink, Socket, SocketAddress, Source,
-    Stat, UserMemory, WaitQueue, platform,
+    Ancillary, Errno, Events, File, Mutex, Received, Result, Sink, Socket, SocketAddress, Source, Stat,
+    UserMemory, WaitQueue, platform,
 };
 use core::any::Any;
 use linux_raw_sys::general::SIGPIPE;
@@ -36,13 +35,15 @@ pub struct VsockSocket {
     driver: Arc<Driver>,
     endpoint: Arc<Endpoint>,
     connect_timeout_ns: Mutex<u64>,
+    settings: Mutex<Settings>,
 }
 
 impl VsockSocket {
     /// A socket of its own, or around an accepted connection.
     pub(super) fn new(driver: Arc<Driver>, endpoint: Arc<Endpoint>) -> Arc<Self> {
         let connect_timeout_ns = Mutex::new(CONNECT_TIMEOUT_NS);
-        Arc::new(Self { ino: anon::next_ino(), driver, endpoint, connect_timeout_ns })
+        let settings = Mutex::new(Settings::default());
+        Arc::new(Self { ino: anon::next_ino(), driver, endpoint, connect_timeout_ns, settings })
     }
 
     fn facts(&self) -> Facts {
@@ -50,9 +51,11 @@ impl VsockSocket {
         Facts {
             domain: AF_VSOCK,
             kind: Kind::Stream,
+            protocol: 0,
             listening: state.phase == Phase::Listening,
             send_buffer: state.buffer,
             receive_buffer: state.buffer,
+            settings: *self.settings.lock(),
         }
     }
 
@@ -123,7 +126,7 @@ impl File for VsockSocket {
     }
 
     fn stat(&self) -> Result<Stat> {
-        Ok(anon::stat(Device::Sockets, self.ino, Some(FileType::Socket), 0o777))
+        Ok(anon::socket_stat(self.ino))
     }
 
     fn socket(&self) -> Option<&dyn Socket> {
@@ -131,7 +134,7 @@ impl File for VsockSocket {
     }
 
     fn proc_name(&self) -> Vec<u8> {
-        format!("socket:[{}]", self.ino).into_bytes()
+        anon::socket_name(self.ino)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -298,8 +301,9 @@ impl Socket for VsockSocket {
             bytes.map(|bytes| u64::from_ne_bytes(*bytes)).ok_or(Errno::EINVAL)
         };
         match (level, name) {
-            (SOL_SOCKET, _) => match options::set(name, value)? {
-                Change::ReceiveBuffer(bytes) => self.set_buffer(bytes.into()),
+            (SOL_SOCKET, _) => match options::set(&mut self.settings.lock(), name, value)? {
+                // A program sees the double of what it asks for.
+                Change::ReceiveBuffer(bytes) => self.set_buffer(u64::from(bytes) / 2),
                 Change::SendBuffer(_) | Change::None => {}
             },
             (AF_VSOCK, BUFFER_SIZE) => self.set_buffer(word(0)?),

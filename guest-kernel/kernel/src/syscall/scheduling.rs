@@ -50,19 +50,24 @@ fn exists(pid: u64) -> Result<()> {
 }
 
 /// One CPU, number 0.
+/// Other than those about policies, calls about processors look for a thread with a negative id, and find none.
+fn has_affinity(pid: u64) -> Result<()> {
+    if (pid as i32) < 0 { Err(Errno::ESRCH) } else { exists(pid) }
+}
+
 fn getaffinity(args: &Args) -> Result<u64> {
     let [pid, length, mask, ..] = *args;
-    exists(pid)?;
     if length < 8 || length % 8 != 0 {
         return Err(Errno::EINVAL);
     }
+    has_affinity(pid)?;
     user::write(mask, 1u64)?;
     Ok(8)
 }
 
 fn setaffinity(args: &Args) -> Result<u64> {
     let [pid, length, mask, ..] = *args;
-    exists(pid)?;
+    has_affinity(pid)?;
     let first = if length == 0 { 0 } else { user::read::<u8>(mask)? };
     if first & 1 == 1 { Ok(0) } else { Err(Errno::EINVAL) }
 }
