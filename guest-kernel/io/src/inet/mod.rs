@@ -14,6 +14,8 @@ mod address;
 mod options;
 mod ports;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 pub use address::{AF_INET, AF_INET6};

@@ -176,9 +176,10 @@ impl Endpoint {
     pub fn close(self: &Arc<Self>) {
         let (peer, breaks, pending, knocking) = {
             let mut state = self.state.lock();
+            let loses = state.incoming.len() > 0 || state.options.generic.lingers_not();
+            let breaks = loses && !state.is_over();
             state.dead = true;
             state.phase = Phase::Closed;
-            let breaks = state.incoming.len() > 0 || state.options.generic.lingers_not();
             state.incoming.clear();
             let pending = core::mem::take(&mut state.pending);
             (state.peer.take(), breaks, pending, core::mem::take(&mut state.knocking))

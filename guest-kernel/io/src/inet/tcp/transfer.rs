@@ -24,12 +24,9 @@ pub fn send(socket: &Arc<Endpoint>, source: &mut dyn Source) -> Result<usize> {
     }
     let count = {
         let mut state = peer.state.lock();
-        if state.dead {
+        if state.dead || state.shut == shut::BOTH {
             drop(state);
-            // It leaves, and what comes back breaks the connection off.
-            let count = lose(source)?;
-            socket.reset();
-            return Ok(count);
+            return send_in_vain(socket, &peer, source);
         }
         match state.capacity(share).saturating_sub(state.incoming.len()) {
             0 => return Err(Errno::EAGAIN),
@@ -37,6 +34,14 @@ pub fn send(socket: &Arc<Endpoint>, source: &mut dyn Source) -> Result<usize> {
         }
     };
     peer.queue.wake(Events::IN | Events::RDNORM);
+    Ok(count)
+}
+
+/// What is sent to somebody who has closed both directions leaves, and what comes back breaks the connection off.
+fn send_in_vain(socket: &Endpoint, peer: &Endpoint, source: &mut dyn Source) -> Result<usize> {
+    let count = lose(source)?;
+    socket.reset();
+    peer.reset();
     Ok(count)
 }
 
