@@ -42,7 +42,9 @@ fn build() -> Result<(), Box<dyn Error>> {
     let sources = files(&here.join("abi/programs"), "c")?;
     let headers = files(&here.join("abi/programs"), "h")?;
     let scripts = files(&here.join("abi/shell"), "sh")?;
-    println!("cargo::rerun-if-changed={}", here.join("abi").display());
+    for sources in ["abi", "lab/dax.c"] {
+        println!("cargo::rerun-if-changed={}", here.join(sources).display());
+    }
     let mut compiler = Compiler::new(newest(&headers)?);
     let mut tests = String::new();
     for source in &sources {
@@ -56,7 +58,9 @@ fn build() -> Result<(), Box<dyn Error>> {
             tests += &test("dynamic", name, "program");
         }
     }
-    compiler.compile(&here.join("abi/runner.c"), &out.join("programs/runner"), STATIC)?;
+    for (source, name) in [("abi/runner.c", "runner"), ("lab/dax.c", "dax")] {
+        compiler.compile(&here.join(source), &out.join("programs").join(name), STATIC)?;
+    }
     compiler.finish()?;
     for script in &scripts {
         tests += &test("shell", stem(script), "script");

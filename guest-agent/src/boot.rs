@@ -2,10 +2,11 @@
 
 use crate::Fatal;
 use crate::fs::read_file;
-use crate::options::Host;
+use crate::options::{Host, MAX_CMDLINE, device_options, memory_options};
 use crate::sys::{clock, process, vsock};
 use alloc::vec::Vec;
 use ampoule_protocol::{BootPhase, Hello, List, Text};
+use core::ffi::CStr;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, access, mkdirat, openat};
@@ -138,28 +139,14 @@ fn parse_phases(text: &[u8]) -> Vec<BootPhase> {
 #[cold]
 pub fn mount_all() {
     let nodev = MountFlags::NOSUID | MountFlags::NOEXEC | MountFlags::NODEV;
-    let mounts = [
-        (c"/proc/self", c"/proc", c"proc", nodev, c""),
-        (c"/sys/kernel", c"/sys", c"sysfs", nodev, c""),
-        (c"/dev/null", c"/dev", c"devtmpfs", MountFlags::NOSUID, c"mode=0755"),
-        (
-            c"/dev/pts/ptmx",
-            c"/dev/pts",
-            c"devpts",
-            MountFlags::NOSUID | MountFlags::NOEXEC,
-            c"mode=0620,ptmxmode=0666",
-        ),
-        (c"/dev/shm/.", c"/dev/shm", c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=1777"),
-        (c"/tmp/.", c"/tmp", c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=1777"),
-    ];
-    for (proof, target, kind, flags, data) in mounts {
-        if access(proof, rustix::fs::Access::EXISTS).is_ok() {
-            continue;
-        }
-        // What cannot be had is missed by the jobs that need it, and they say so.
-        let _exists = mkdirat(CWD, target, Mode::from_raw_mode(0o755));
-        let _refused = mount(kind, target, kind, flags, data);
-    }
+    let terminals = MountFlags::NOSUID | MountFlags::NOEXEC;
+    attach(c"/proc/self", c"/proc", c"proc", nodev, c"");
+    attach(c"/sys/kernel", c"/sys", c"sysfs", nodev, c"");
+    let cmdline = read_file(b"/proc/cmdline", MAX_CMDLINE).unwrap_or_default();
+    attach(c"/dev/null", c"/dev", c"devtmpfs", MountFlags::NOSUID, &device_options(&cmdline));
+    attach(c"/dev/pts/ptmx", c"/dev/pts", c"devpts", terminals, c"mode=0620,ptmxmode=0666");
+    let shared = MountFlags::NOSUID | MountFlags::NODEV;
+    attach(c"/dev/shm/.", c"/dev/shm", c"tmpfs", shared, &memory_options(&cmdline, "1777", 1));
     for (link, target) in [
         (c"/dev/fd", c"/proc/self/fd"),
         (c"/dev/stdin", c"/proc/self/fd/0"),
@@ -167,6 +154,14 @@ pub fn mount_all() {
         (c"/dev/stderr", c"/proc/self/fd/2"),
     ] {
         let _exists = rustix::fs::symlinkat(target, CWD, link);
+    }
+}
+
+/// Mounts one, unless there is `proof` that it is. What cannot be had is missed by the jobs that need it, and they say so.
+fn attach(proof: &CStr, target: &CStr, kind: &CStr, flags: MountFlags, data: &CStr) {
+    if access(proof, rustix::fs::Access::EXISTS).is_err() {
+        let _exists = mkdirat(CWD, target, Mode::from_raw_mode(0o755));
+        let _refused = mount(kind, target, kind, flags, data);
     }
 }
 

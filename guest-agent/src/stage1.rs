@@ -6,24 +6,27 @@
 
 use crate::agent::Role;
 use crate::fs::read_file;
-use crate::options::word;
+use crate::options::{MAX_CMDLINE, device_options, max_processes, memory_options, word};
 use crate::sys::{clock, process};
 use crate::{Fatal, power};
 use alloc::ffi::CString;
 use alloc::format;
-use alloc::vec::Vec;
 use core::ffi::CStr;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_move, unmount};
 use rustix::process::{chdir, chroot};
 use rustix::system::{finit_module, sethostname};
 
 /// How long the devices of the images may take to appear, in milliseconds.
 const DEVICE_MS: u64 = 10_000;
-/// Most bytes of the list of modules and of the command line.
+/// Most bytes of the list of modules.
 const MAX_TEXT: usize = 16 * 1024;
+/// Files that an overlay's upper layer has before anybody writes: its root, two directories and what Linux puts into one.
+const OWN_FILES: u64 = 5;
+/// Most that `pids.max` takes as a number (`PID_MAX_LIMIT`).
+const MOST_PROCESSES: u64 = 4 << 20;
 
 /// Does all that, and does not come back.
 pub fn run() -> ! {
@@ -40,10 +43,11 @@ enum Never {}
 fn become_agent() -> Result<Never, Fatal> {
     attach("devtmpfs", c"devtmpfs", c"/dev", c"devtmpfs", MountFlags::NOSUID, c"mode=0755")?;
     attach("proc", c"proc", c"/proc", c"proc", nodev(), c"")?;
-    let cmdline = read_file(b"/proc/cmdline", MAX_TEXT).unwrap_or_default();
+    let cmdline = read_file(b"/proc/cmdline", MAX_CMDLINE).unwrap_or_default();
     load_modules();
     let agent = open_agent()?;
     mount_root(&cmdline)?;
+    limit_processes(&cmdline)?;
     if let Some(name) = word(&cmdline, b"ampoule.hostname=") {
         // A name that the kernel refuses stays the default.
         let _refused = sethostname(name);
@@ -83,7 +87,7 @@ fn open_agent() -> Result<OwnedFd, Fatal> {
 /// Mounts the root image below what may be written, on `/root`.
 fn mount_root(cmdline: &[u8]) -> Result<(), Fatal> {
     attach_image(c"/dev/pmem0", c"/image")?;
-    let limits = upper_options(cmdline);
+    let limits = memory_options(cmdline, "0755", OWN_FILES);
     let flags = MountFlags::NODEV;
     attach("the writable layer", c"tmpfs", c"/upper", c"tmpfs", flags, &limits)?;
     for directory in [c"/upper/data", c"/upper/work"] {
@@ -92,24 +96,34 @@ fn mount_root(cmdline: &[u8]) -> Result<(), Fatal> {
     }
     let layers = c"lowerdir=/image,upperdir=/upper/data,workdir=/upper/work";
     attach("the root", c"overlay", c"/root", c"overlay", MountFlags::empty(), layers)?;
-    attach("the root's devices", c"devtmpfs", c"/root/dev", c"devtmpfs", MountFlags::NOSUID, c"mode=0755")
+    attach(
+        "the root's devices",
+        c"devtmpfs",
+        c"/root/dev",
+        c"devtmpfs",
+        MountFlags::NOSUID,
+        &device_options(cmdline),
+    )
 }
 
-/// How much may be written: as for our own kernel, half of memory if nothing is said.
-fn upper_options(cmdline: &[u8]) -> CString {
-    let mut options = Vec::from(&b"mode=0755"[..]);
-    for (name, option) in [
-        (&b"ampoule.overlay_bytes="[..], &b",size="[..]),
-        (b"ampoule.disk=", b",size="),
-        (b"ampoule.overlay_inodes=", b",nr_inodes="),
-        (b"ampoule.inodes=", b",nr_inodes="),
-    ] {
-        if let Some(number) = word(cmdline, name).filter(|number| number.iter().all(u8::is_ascii_digit)) {
-            options.extend_from_slice(option);
-            options.extend_from_slice(number);
-        }
-    }
-    CString::new(options).unwrap_or_default()
+/// Puts this process, and so all that it starts, into a control group that counts processes, if there is a limit of them.
+/// The hierarchy is not left mounted.
+fn limit_processes(cmdline: &[u8]) -> Result<(), Fatal> {
+    let Some(most) = max_processes(cmdline) else { return Ok(()) };
+    attach("the control groups", c"cgroup2", c"/cgroup", c"cgroup2", nodev(), c"")?;
+    let failed = Fatal::system("cannot limit the processes: does the kernel have CONFIG_CGROUP_PIDS?");
+    let write = |file: &CStr, text: &str| {
+        let file = openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&file, text.as_bytes())
+    };
+    // The limit is of those beside this one.
+    let most = format!("{}", most.saturating_add(1).min(MOST_PROCESSES));
+    write(c"/cgroup/cgroup.subtree_control", "+pids")
+        .and_then(|_| mkdirat(CWD, c"/cgroup/ampoule", Mode::from_raw_mode(0o755)))
+        .and_then(|()| write(c"/cgroup/ampoule/pids.max", &most))
+        .and_then(|_| write(c"/cgroup/ampoule/cgroup.procs", "0"))
+        .and_then(|_| unmount(c"/cgroup", UnmountFlags::empty()))
+        .map_err(failed)
 }
 
 /// Makes `/root` the root.
@@ -156,21 +170,5 @@ fn say(text: &str) {
         let _lost = rustix::io::write(&log, format!("<2>ampoule-stage1: {text}\n").as_bytes());
     } else {
         power::complain(text);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_become_options_of_a_tmpfs() {
-        let options = |cmdline: &[u8]| upper_options(cmdline).into_bytes();
-        assert_eq!(options(b"quiet"), b"mode=0755");
-        assert_eq!(
-            options(b"ampoule.overlay_bytes=4096 x ampoule.overlay_inodes=7\n"),
-            b"mode=0755,size=4096,nr_inodes=7"
-        );
-        assert_eq!(options(b"ampoule.disk=1,uid=3 xampoule.disk=9"), b"mode=0755");
     }
 }

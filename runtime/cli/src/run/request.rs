@@ -89,11 +89,6 @@ impl Request {
         let mut deadlines = policy.deadlines;
         let mut cmdline = kernel.words(guest_log);
         if kernel.guest == Guest::Linux {
-            if policy.limits.processes.is_some() {
-                bail!(
-                    "a limit of processes (`limits.processes`, --pids-limit) is not enforced in a Linux guest yet"
-                );
-            }
             deadlines.boot = deadlines.boot.max(LINUX_BOOT);
         }
         if args.trace {
