@@ -4,7 +4,7 @@
 use ampoule_devices::Interrupt;
 use ampoule_devices::mmio::{Activation, QueueLayout};
 use ampoule_devices::poller::Poller;
-use ampoule_devices::vsock::{HEADER_LEN, Header, Vsock, VsockArgs, Work};
+use ampoule_devices::vsock::{HEADER_LEN, Header, Socket, Vsock, VsockArgs, Work};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use std::io::{Read, Write};
@@ -167,7 +167,8 @@ fuzz_target!(|steps: Vec<Step>| {
     let (mut host, socket) = UnixStream::pair().expect("a pair of sockets");
     host.set_nonblocking(true).expect("a socket");
     let poller = Arc::new(Poller::new().expect("an epoll"));
-    let args = VsockArgs { guest_cid: 3, ports: vec![(1024, socket.into())], listener: None, bytes_per_second: None };
+    let socket = Socket::new(socket.into()).expect("a socket");
+    let args = VsockArgs { guest_cid: 3, ports: vec![(1024, socket)], listener: None, bytes_per_second: None };
     let device = Vsock::new(args, Arc::clone(&poller), Silent).expect("a device");
     let mut guest = Guest { memory, poller, device, offered: [0; 2] };
     guest.activate();

@@ -1,7 +1,7 @@
 //! Socket I/O straight from and to guest memory, without a copy and without ever blocking.
 
 use crate::queue::Part;
-use libc::{MSG_DONTWAIT, MSG_NOSIGNAL, c_void, iovec, msghdr};
+use libc::{c_int, c_void, iovec};
 use rustix::io::Errno;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -46,27 +46,24 @@ impl<'m> GuestBuffers<'m> {
         self.len
     }
 
-    /// Sends them, as far as the socket takes them at once.
-    pub fn send(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
-        let message = self.message();
-        // SAFETY: the message points to memory of the guest, which stays mapped as long as `'m`.
-        check(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, MSG_DONTWAIT | MSG_NOSIGNAL) })
+    /// Sends them, as far as the non-blocking socket takes them at once.
+    pub fn send(&self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+        let (pieces, count) = self.pieces();
+        // SAFETY: the pieces are memory of the guest, which stays mapped as long as `'m`.
+        check(unsafe { libc::writev(socket.as_raw_fd(), pieces, count) })
     }
 
-    /// Fills them, as far as the socket has something at once. 0 is the end of the stream. Descriptors that come along
-    /// are closed by the kernel, as there is no room for them.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
-        let mut message = self.message();
+    /// Fills them, as far as the non-blocking socket has something at once. 0 is the end of the stream. Descriptors that come
+    /// along are closed by the kernel, as there is no room for them.
+    pub fn receive(&self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
+        let (pieces, count) = self.pieces();
         // SAFETY: as in `send`; guest memory is writable.
-        check(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, MSG_DONTWAIT) })
+        check(unsafe { libc::readv(socket.as_raw_fd(), pieces, count) })
     }
 
-    fn message(&mut self) -> msghdr {
-        // SAFETY: all zeroes are an empty message.
-        let mut message: msghdr = unsafe { std::mem::zeroed() };
-        message.msg_iov = self.pieces.as_mut_ptr();
-        message.msg_iovlen = self.pieces.len();
-        message
+    /// As the kernel takes them. It refuses more than 1024, and a queue's chain has fewer.
+    fn pieces(&self) -> (*const iovec, c_int) {
+        (self.pieces.as_ptr(), c_int::try_from(self.pieces.len()).unwrap_or(c_int::MAX))
     }
 }
 

@@ -117,7 +117,8 @@ pub struct VsockConfig {
 pub struct VsockPort {
     /// The port.
     pub port: u32,
-    /// A connected Unix stream socket: what the guest writes comes out of its other end. The VMM owns it.
+    /// A connected Unix stream socket: what the guest writes comes out of its other end. The VMM owns it, and makes it
+    /// non-blocking.
     pub fd: RawFd,
 }
 

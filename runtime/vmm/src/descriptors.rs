@@ -1,6 +1,7 @@
 //! The descriptors of the configuration: from numbers that somebody wrote down to files that are open.
 
 use crate::error::Error;
+use ampoule_devices::vsock::Socket;
 use ampoule_vmm_api::{FileSlice, ValidVmConfig};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::fcntl_getfd;
@@ -36,7 +37,7 @@ pub struct Descriptors {
     /// Where clients connect who want to reach the guest.
     pub vsock_listener: Option<OwnedFd>,
     /// Ports to which the guest may connect.
-    pub vsock_ports: Vec<(u32, OwnedFd)>,
+    pub vsock_ports: Vec<(u32, Socket)>,
     /// Most bytes a second that travel over vsock.
     pub vsock_rate: Option<NonZeroU64>,
 }
@@ -65,7 +66,10 @@ impl Descriptors {
             vsock_listener: config.vsock.listen_fd.map(|fd| own("vsock.listen_fd", fd)).transpose()?,
             vsock_rate: config.vsock.bytes_per_second,
             vsock_ports: (config.vsock.ports.iter())
-                .map(|port| Ok((port.port, own(&format!("vsock port {}", port.port), port.fd)?)))
+                .map(|port| {
+                    let socket = own(&format!("vsock port {}", port.port), port.fd)?;
+                    Ok((port.port, Socket::new(socket).map_err(Error::host("use a vsock port's socket"))?))
+                })
                 .collect::<Result<_, Error>>()?,
         })
     }

@@ -1,8 +1,7 @@
 //! What the guest has sent and the host has not taken yet.
 
 use crate::queue::Part;
-use rustix::io::{Errno, IoSlice};
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::io::{Errno, IoSlice, writev};
 use std::os::fd::BorrowedFd;
 use vm_memory::{Address, Bytes, GuestMemoryMmap};
 
@@ -78,14 +77,13 @@ impl Backlog {
         [(0, first_piece), (first, second_piece)].into_iter()
     }
 
-    /// Sends as much as the socket takes at once. Says how much that was.
+    /// Sends as much as the non-blocking socket takes at once. Says how much that was.
     pub fn send(&mut self, socket: BorrowedFd<'_>) -> Result<usize, Errno> {
         let end = self.start + self.len;
         let first = self.bytes.get(self.start..end.min(self.size)).unwrap_or_default();
         let second = self.bytes.get(..end.saturating_sub(self.size)).unwrap_or_default();
         let pieces = [IoSlice::new(first), IoSlice::new(second)];
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let sent = sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags)?;
+        let sent = writev(socket, &pieces)?;
         self.start = (self.start + sent) % self.size;
         self.len -= sent;
         if self.len == 0 {

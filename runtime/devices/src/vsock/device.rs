@@ -4,6 +4,7 @@ use super::connection::{Connection, Owed};
 use super::hosts::Hosts;
 use super::key::{Key, Token};
 use super::rate::Bucket;
+use super::socket::Socket;
 use super::{MAX_CONNECTIONS, RX_QUEUE, TX_QUEUE};
 use crate::interrupt::Interrupt;
 use crate::mmio::Activation;
@@ -27,8 +28,8 @@ const MAX_QUEUE_SIZE: usize = 256;
 pub struct VsockArgs {
     /// Context identifier of the guest.
     pub guest_cid: u64,
-    /// Host ports to which the guest may connect, each with a connected Unix stream socket.
-    pub ports: Vec<(u32, OwnedFd)>,
+    /// Host ports to which the guest may connect, each with its socket.
+    pub ports: Vec<(u32, Socket)>,
     /// A listening, non-blocking Unix stream socket for who wants to reach the guest.
     pub listener: Option<OwnedFd>,
     /// Most bytes a second, both directions and headers together, on average.
@@ -72,7 +73,8 @@ pub enum Work {
 impl<I: Interrupt> Vsock<I> {
     /// A device whose driver is not there yet.
     pub fn new(args: VsockArgs, poller: Arc<Poller>, interrupt: I) -> rustix::io::Result<Self> {
-        let hosts = Hosts::new(args.ports, args.listener);
+        let ports = args.ports.into_iter().map(|(port, socket)| (port, socket.into_fd())).collect();
+        let hosts = Hosts::new(ports, args.listener);
         hosts.watch(&poller)?;
         Ok(Self {
             guest_cid: args.guest_cid,

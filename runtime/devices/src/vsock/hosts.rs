@@ -24,7 +24,7 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Ports with their connected sockets, and a socket that listens.
+    /// Ports with their connected, non-blocking sockets, and a socket that listens.
     pub fn new(ports: Vec<(u32, OwnedFd)>, listener: Option<OwnedFd>) -> Self {
         let clients = BTreeMap::new();
         Self { ports, listener, has_callers: false, clients, next_client: 0, next_port: FIRST_EPHEMERAL }
@@ -65,7 +65,7 @@ impl Hosts {
     pub fn accept(&mut self, limit: usize, poller: &Poller) {
         let Some(listener) = self.listener.as_ref().filter(|_| self.has_callers) else { return };
         while self.clients.len() < limit {
-            match accept_with(listener, SocketFlags::CLOEXEC) {
+            match accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok(socket) => {
                     let number = self.next_client;
                     self.next_client = number.wrapping_add(1);

@@ -25,6 +25,7 @@ mod key;
 mod packet;
 mod rate;
 mod receive;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -33,6 +34,7 @@ pub use connection::BUFFER_SIZE;
 pub use device::{Vsock, VsockArgs, Work};
 pub use key::{Key, Token};
 pub use packet::{HEADER_LEN, Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND};
+pub use socket::Socket;
 
 /// Size of each queue.
 pub const QUEUE_SIZES: [u16; 3] = [256, 256, 16];

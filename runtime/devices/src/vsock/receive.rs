@@ -81,7 +81,7 @@ impl<I: Interrupt> Vsock<I> {
     fn give_data(&mut self, key: Key, credit: u32, chain: &Chain, memory: &GuestMemoryMmap) -> Option<u32> {
         let connection = self.connections.get_mut(&key)?;
         let limit = usize::try_from(credit).unwrap_or(MAX_PAYLOAD).min(MAX_PAYLOAD);
-        let Some(mut room) = GuestBuffers::new(memory, &chain.writable, HEADER_LEN, limit) else {
+        let Some(room) = GuestBuffers::new(memory, &chain.writable, HEADER_LEN, limit) else {
             return Some(0);
         };
         if room.len() == 0 {

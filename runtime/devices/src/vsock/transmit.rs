@@ -148,8 +148,7 @@ impl<'m> Packet<'m> {
         connection.received(len);
         let sent = match connection.is_direct() && wanted > 0 {
             true => {
-                let Some(mut payload) =
-                    GuestBuffers::new(self.memory, &self.chain.readable, HEADER_LEN, wanted)
+                let Some(payload) = GuestBuffers::new(self.memory, &self.chain.readable, HEADER_LEN, wanted)
                 else {
                     connection.forwarded(len);
                     return connection.break_off();

@@ -4,7 +4,7 @@ use crate::interrupt::Interrupt;
 use crate::mmio::Activation;
 use crate::poller::Poller;
 use crate::queue::driver::{DriverQueue, WRITE};
-use crate::vsock::{HEADER_LEN, HOST_CID, Header, Op, Vsock, VsockArgs, Work};
+use crate::vsock::{HEADER_LEN, HOST_CID, Header, Op, Socket, Vsock, VsockArgs, Work};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -68,6 +68,7 @@ impl Guest {
         let (rx, tx) = (DriverQueue::new(&memory, RX, QUEUE_SIZE), DriverQueue::new(&memory, TX, QUEUE_SIZE));
         let poller = Arc::new(Poller::new().unwrap());
         let interrupts = Counter::default();
+        let ports = ports.into_iter().map(|(port, socket)| (port, Socket::new(socket).unwrap())).collect();
         let args = VsockArgs { guest_cid: GUEST_CID, ports, listener, bytes_per_second: None };
         let device = Vsock::new(args, poller.clone(), interrupts.clone()).unwrap();
         let free_slots =
