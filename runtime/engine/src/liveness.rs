@@ -1,11 +1,15 @@
 //! Whether the agent still does its part.
 //!
 //! A job may take as long as it likes without a word; its agent may not. What the agent owes (see
-//! [`Session::is_owed`]) it must move on with; and when it is quiet for long, it is asked for a sign of life.
+//! [`Session::is_owed`]) it must be done with in time, where files have the time that a slow transfer takes: whoever only
+//! talks gets nowhere. And when it is quiet for long, it is asked for a sign of life.
 
 use crate::end::End;
-use crate::session::{Event, Session};
+use crate::session::{Progress, Session};
 use std::time::{Duration, Instant};
+
+/// What files move at least, in bytes a second on average: less than the least limit of a policy on what travels.
+const LEAST_RATE: u64 = 16 * 1024;
 
 /// The clocks that run against the agent.
 #[derive(Debug)]
@@ -13,27 +17,31 @@ pub(crate) struct Liveness {
     answer: Duration,
     ping_every: Duration,
     heard: Instant,
+    /// Later by the time of what was moved since.
     owed_since: Option<Instant>,
+    progress: Progress,
     pinged: Option<Instant>,
 }
 
 impl Liveness {
     /// From the moment that the agent said hello.
     pub(crate) fn new(answer: Duration, ping_every: Duration, now: Instant) -> Self {
-        Self { answer, ping_every, heard: now, owed_since: None, pinged: None }
+        Self { answer, ping_every, heard: now, owed_since: None, progress: Progress::default(), pinged: None }
     }
 
-    /// The agent said something.
-    pub(crate) fn heard(&mut self, event: &Event<'_>, now: Instant) {
+    /// The agent said something. That is a sign of life, and no step towards what it owes.
+    pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
-        // Answering pings, or talking, is no step towards what it owes.
-        if !matches!(event, Event::Pong | Event::Log { .. }) {
+    }
+
+    /// Looks at what the agent has done, and what it owes now.
+    pub(crate) fn update(&mut self, session: &Session, now: Instant) {
+        let before = std::mem::replace(&mut self.progress, session.progress());
+        if self.progress.turns != before.turns {
             self.owed_since = None;
         }
-    }
-
-    /// Looks at what the agent owes now.
-    pub(crate) fn update(&mut self, session: &Session, now: Instant) {
+        let time = time_of(self.progress.bytes.saturating_sub(before.bytes));
+        self.owed_since = self.owed_since.map(|since| (since + time).min(now));
         keep_since(&mut self.owed_since, session.is_owed(), now);
         keep_since(&mut self.pinged, session.ping_is_open(), now);
     }
@@ -65,6 +73,11 @@ impl Liveness {
     }
 }
 
+/// The time that a slow transfer of so many bytes takes.
+fn time_of(bytes: u64) -> Duration {
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / LEAST_RATE)
+}
+
 fn keep_since(since: &mut Option<Instant>, open: bool, now: Instant) {
     match open {
         true => drop(since.get_or_insert(now)),
@@ -75,7 +88,7 @@ fn keep_since(since: &mut Option<Instant>, open: bool, now: Instant) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ampoule_protocol::{Frame, GuestMessage, Hello, List, StartJob, Text};
+    use ampoule_protocol::{Frame, GetFile, GuestMessage, Hello, List, StartJob, Stream, Text};
 
     const ANSWER: Duration = Duration::from_secs(30);
     const PING: Duration = Duration::from_secs(10);
@@ -112,12 +125,34 @@ mod tests {
         let argv = List::new(vec![ampoule_protocol::CBytes::new("x").unwrap()]).unwrap();
         session.start(StartJob::new(job, argv)).unwrap();
         liveness.update(&session, start);
-        liveness.heard(&Event::Pong, start + PING);
+        liveness.heard(start + PING);
         liveness.update(&session, start + PING);
         assert_eq!(liveness.tick(&mut session, start + ANSWER), Some(End::AgentSilent { after: ANSWER }));
-        liveness.heard(&Event::Started { job, pid: 2 }, start + PING);
+        liveness.heard(start + PING);
         session.handle(Frame::Message(GuestMessage::Started { job, pid: 2 })).unwrap();
         liveness.update(&session, start + PING);
         assert_eq!(liveness.tick(&mut session, start + PING), None, "a job may take its time");
+    }
+    #[test]
+    fn a_transfer_may_be_slow_and_not_for_show() {
+        for (bytes, is_enough) in [(1, false), (LEAST_RATE as usize, true)] {
+            let mut session = open_session();
+            let start = Instant::now();
+            let mut liveness = Liveness::new(ANSWER, PING, start);
+            let file = session.new_file().unwrap();
+            let path = ampoule_protocol::CBytes::new("/x").unwrap();
+            session.get_file(GetFile { file, path, limit: u64::MAX }).unwrap();
+            liveness.update(&session, start);
+            let late = (1..=60).find_map(|second| {
+                let now = start + Duration::from_secs(second);
+                session.handle(Frame::Data { stream: Stream::File(file), bytes: &vec![0; bytes] }).unwrap();
+                session.consumed(Stream::File(file), bytes).unwrap();
+                liveness.heard(now);
+                liveness.update(&session, now);
+                liveness.tick(&mut session, now).map(|end| (second, end))
+            });
+            let expected = (!is_enough).then_some((31, End::AgentSilent { after: ANSWER }));
+            assert_eq!(late, expected, "{bytes} bytes a second");
+        }
     }
 }

@@ -253,7 +253,7 @@ impl Sandbox {
                 Ok(None) => None,
                 Ok(Some(event)) => {
                     if let Some(liveness) = &mut self.liveness {
-                        liveness.heard(&event, Instant::now());
+                        liveness.heard(Instant::now());
                     }
                     let input = consequence(&event, &mut self.timeline);
                     match handler.event(&mut self.session, event) {

@@ -29,7 +29,9 @@ impl Session {
                 (self.job(job, what)?.output(stream, bytes.len())?, Event::Output { stream, bytes })
             }
             Stream::File(file) => {
-                (self.transfer(file, what)?.data(file, bytes.len())?, Event::FileData { file, bytes })
+                let wanted = self.transfer(file, what)?.data(file, bytes.len())?;
+                self.progress.moved(bytes.len());
+                (wanted, Event::FileData { file, bytes })
             }
             Stream::Stdin(_) => return Err(Violation::WrongState { what, stream }),
         };
@@ -47,11 +49,13 @@ impl Session {
             },
             GuestMessage::Started { job, pid } => {
                 self.job(job, "a start")?.started(job)?;
+                self.progress.turn();
                 Ok(Some(Event::Started { job, pid }))
             }
             GuestMessage::StartFailed(failed) => {
                 self.job(failed.job, "a failed start")?.expect_starting(failed.job, "a failed start")?;
                 self.jobs.remove(&failed.job);
+                self.progress.turn();
                 Ok(Some(Event::StartFailed(failed)))
             }
             GuestMessage::Exited(exited) => {
@@ -65,11 +69,13 @@ impl Session {
             GuestMessage::FileDone(done) => {
                 self.transfer(done.file, "a result")?.done(&done)?;
                 self.transfers.remove(&done.file);
+                self.progress.turn();
                 Ok(Some(Event::FileDone(done)))
             }
             GuestMessage::FileFailed(failed) => {
                 self.transfer(failed.file, "a failure")?;
                 self.transfers.remove(&failed.file);
+                self.progress.turn();
                 Ok(Some(Event::FileFailed(failed)))
             }
             GuestMessage::Pong { token } => match self.ping.take() {

@@ -41,6 +41,26 @@ pub struct Session {
     next_ping: u32,
     ping: Option<u32>,
     outgoing: Encoder<HostMessage>,
+    progress: Progress,
+}
+
+/// How far the agent has come with what it owes. It only ever grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Starts and transfers that it was done with, well or not.
+    pub turns: u64,
+    /// Bytes of files that went in or out.
+    pub bytes: u64,
+}
+
+impl Progress {
+    fn turn(&mut self) {
+        self.turns = self.turns.saturating_add(1);
+    }
+
+    fn moved(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +91,7 @@ impl Session {
             next_ping: 1,
             ping: None,
             outgoing: Encoder::new(),
+            progress: Progress { turns: 0, bytes: 0 },
         }
     }
 
@@ -205,6 +226,7 @@ impl Session {
             Some(Transfer::Sending { window, sent }) => {
                 let len = send(&mut self.outgoing, Stream::File(file), window, bytes, room)?;
                 *sent = sent.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+                self.progress.moved(len);
                 Ok(len)
             }
             _ => Ok(0),
@@ -274,6 +296,11 @@ impl Session {
         self.phase == Phase::ShuttingDown
             || self.transfers.values().any(Transfer::is_owed)
             || self.jobs.values().any(Job::is_starting)
+    }
+
+    /// How far the agent has come with what it owes.
+    pub fn progress(&self) -> Progress {
+        self.progress
     }
 
     fn queue_room(&self) -> usize {

@@ -26,6 +26,7 @@ pub const ALL: &[Test] = &[
     ("a_file_that_is_too_large_is_not_taken", too_large),
     ("a_lie_about_a_files_length_is_told", false_length),
     ("the_vmms_own_report_is_known", report),
+    ("an_agent_that_talks_and_gets_nowhere_is_given_up", nowhere),
     ("a_vmm_that_says_that_it_ended_and_lives_on_is_ended", undead),
 ];
 
@@ -154,6 +155,15 @@ fn false_length() {
 fn report() {
     let run = Play { manner: Manner::Terminate, ..Play::new("panic") }.run();
     assert_eq!(run.outcome.name(), "guest_kernel_panic");
+}
+
+fn nowhere() {
+    let (reader, _writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let run = Play { stdin: Some(reader), timeout: SOON, ..Play::new("never_starts") }.run();
+    assert_eq!(run.outcome.name(), "agent_silent");
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(with_files("trickle", directory.path(), 1 << 20).name(), "agent_silent");
+    assert!(!directory.path().join("out").exists());
 }
 
 fn undead() {

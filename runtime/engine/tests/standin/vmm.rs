@@ -82,6 +82,21 @@ fn play(part: &str, agent: &mut Agent, status_fd: Option<RawFd>) {
             report_only(status_fd, Reason::PowerOff);
             agent.exited(agent.job, Status::Code(5));
         }),
+        // Says something all the time, and gets nowhere.
+        "never_starts" => agent.serve(|agent, frame| {
+            let HostFrame::Message(HostMessage::Start(start)) = frame else { return };
+            loop {
+                agent.say(&GuestMessage::Credit { stream: Stream::Stdin(start.job), bytes: 1 });
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }),
+        "trickle" => agent.serve(|agent, frame| match frame {
+            HostFrame::Message(HostMessage::GetFile(get)) => loop {
+                agent.data(Stream::File(get.file), b"x");
+                std::thread::sleep(Duration::from_millis(50));
+            },
+            other => files(agent, other, 0),
+        }),
         "ignore_signals" => agent.serve_start(|_| {}),
         "obey_signals" => agent.serve(|agent, frame| match frame {
             HostFrame::Message(HostMessage::Start(start)) => {
