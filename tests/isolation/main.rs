@@ -4,11 +4,13 @@
 //! - [`frames`]: agents that lie to the host.
 //! - [`jobs`]: jobs that take all they can get, and files that come out of a guest.
 //! - [`images`]: trees and archives that become images.
+//! - [`impostor`]: commands that try to speak for the agent, or to fill the log.
 //! - [`siege`]: what all of them are measured with: a sibling that has to go on answering, and the memory of the
 //!   attacked processes.
 
 mod frames;
 mod images;
+mod impostor;
 mod jobs;
 mod kernels;
 mod siege;

@@ -5,7 +5,7 @@
 //! - [`many`], [`exhaustion`]: many sandboxes, and guests that take all they can get.
 //! - [`hostile`]: guest kernels and jobs that break the guest. [`terminal`]: `ampoule shell`.
 //! - [`jail`]: what the VMM is locked up in. [`layers`]: hosts that lack a part of that.
-//! - [`quotas`]: every limit, and policies.
+//! - [`quotas`]: every limit, and policies. [`threats`]: what the threat model says of tests.
 //! - [`kernels`]: stock Linux kernels; [`kernel_build`] makes one. [`host`]: hosts without KVM, `doctor`, images.
 
 mod ends;
@@ -23,6 +23,7 @@ mod quotas;
 mod signals;
 mod streams;
 mod terminal;
+mod threats;
 
 use std::path::{Path, PathBuf};
 

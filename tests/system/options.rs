@@ -27,6 +27,14 @@ fn variables_are_set_inherited_and_read_from_files() {
 }
 
 #[test]
+fn a_file_of_variables_without_end_is_refused() {
+    for file in ["/dev/zero", "/dev/urandom"] {
+        let ended = Program::sandbox(["--env-file", file, "--", "true"]).run();
+        ended.failed(125, &[file, "more than 4 MiB"]);
+    }
+}
+
+#[test]
 fn the_working_directory_is_made_if_it_is_missing() {
     for directory in ["/tmp", "/made/for/this"] {
         assert_eq!(

@@ -274,6 +274,31 @@ fn policies_are_checked_shown_and_listed() {
 }
 
 #[test]
+fn policies_that_are_no_policies_are_refused_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &[u8]| write(directory.path(), name, text).to_str().unwrap().to_owned();
+    for (path, words) in [
+        ("/dev/zero".to_owned(), "more than the 65536 allowed"),
+        ("/".to_owned(), "directory"),
+        ("/proc/self/mem".to_owned(), "error"),
+        (file("giant", &vec![b'#'; 1 << 20]), "more than the 65536 allowed"),
+        (file("bytes", b"[machine]\nmemory_mib = \xff\n"), "a byte at 23 is not UTF-8"),
+        (file("lists", format!("a = {}", "[".repeat(60_000)).as_bytes()), "line 1, column"),
+        (file("tables", format!("a = {}", "{a=".repeat(20_000)).as_bytes()), "line 1, column"),
+        (file("keys", format!("{}a = 1", "a.".repeat(30_000)).as_bytes()), "line 1, column"),
+        (file("controls", b"[limits]\n\n\"\\u001b[2J\" = 1 # \xe2\x80\xae\n"), "line 3, column 1"),
+    ] {
+        for (args, code) in [(&["policy", "check", &path][..], 1), (&["run", "--policy", &path, "true"], 125)]
+        {
+            let ended = Program::ampoule(args).run();
+            assert_eq!(ended.code(), code, "{path}: {}", ended.err());
+            assert!(ended.err().starts_with("ampoule: ") && ended.err().contains(words), "{}", ended.err());
+            assert!(ended.stderr.len() < 1 << 17 && !ended.err().contains('\x1b'), "{path}");
+        }
+    }
+}
+
+#[test]
 fn a_policy_gives_variables_files_and_a_user() {
     let directory = tempfile::tempdir().unwrap();
     let input = write(directory.path(), "in", "hello\n");

@@ -21,12 +21,20 @@ pub const OWN: &str = "ampoule";
 pub const AUTO: &str = "auto";
 
 /// How long a Linux guest may take until its agent is up, at least: a distribution's kernel looks for a whole PC.
-pub const LINUX_BOOT: Duration = Duration::from_secs(60);
+const LINUX_BOOT: Duration = Duration::from_secs(60);
 /// What Linux is told: its log is the sandbox's, a panic ends the VM, and there is no PCI and no second serial port to
 /// look for.
 const LINUX_WORDS: &str = "console=ttyS0 panic=-1 reboot=t pci=off 8250.nr_uarts=1 tsc=reliable";
 /// Unless its log is asked for: writing it takes longer than the boot.
 const QUIET: &str = "quiet";
+
+/// How long a guest has to come up: as its policy says, or longer, where it is Linux and the policy may be loosened.
+pub fn boot_time(guest: Guest, policy: Duration, locked: bool) -> Duration {
+    match guest {
+        Guest::Linux if !locked => policy.max(LINUX_BOOT),
+        _ => policy,
+    }
+}
 
 /// A kernel, and what goes with it.
 #[derive(Clone, Debug)]
@@ -142,4 +150,18 @@ fn in_memory(name: &str, bytes: &[u8]) -> Result<Artifact> {
         memfd_create("ampoule-linux", MemfdFlags::CLOEXEC).context("cannot create a memfd")?.into();
     memory.write_all(bytes).with_context(|| format!("cannot keep {name} in memory"))?;
     Ok(Artifact::new(name, Arc::new(memory.into()), 0, bytes.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locked_policy_gives_linux_no_more_time() {
+        let (short, long) = (Duration::from_secs(10), Duration::from_secs(100));
+        assert_eq!(boot_time(Guest::Linux, short, false), LINUX_BOOT);
+        assert_eq!(boot_time(Guest::Linux, long, false), long);
+        assert_eq!(boot_time(Guest::Linux, short, true), short);
+        assert_eq!(boot_time(Guest::Ampoule, short, false), short);
+    }
 }

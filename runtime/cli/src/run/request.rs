@@ -3,7 +3,7 @@
 use super::Kind;
 use super::{filter, images};
 use crate::args::{EnvArg, InputArg, IsolationLevel, OutputArg, RunArgs, parse_env_file};
-use crate::kernel::choice::{Kernel, LINUX_BOOT};
+use crate::kernel::choice::{Kernel, boot_time};
 use crate::policy as policies;
 use ampoule_engine::attach::{InputFile, JobSpec, OutputFile, Streams, terminal_size};
 use ampoule_engine::stdio::{Log, Sink, Source};
@@ -19,6 +19,7 @@ use std::io::{Read, Seek};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// What `ampoule shell` runs.
 const SHELL: &str = "/bin/sh";
@@ -26,6 +27,8 @@ const SHELL: &str = "/bin/sh";
 const DEFAULT_SIZE: TtySize = TtySize { rows: 24, cols: 80 };
 /// Largest input that is not a regular file, in bytes.
 const MAX_STREAMED_INPUT: u64 = 1 << 30;
+/// Longest file of `--env-file`, in bytes. The protocol takes less than that in variables.
+const MAX_ENV_FILE: u64 = 4 << 20;
 
 /// Everything that is needed to run a command.
 pub struct Request {
@@ -83,14 +86,12 @@ impl Request {
             true => (Sink::memory(policy.limits.capture), Sink::memory(policy.limits.capture)),
             false => (sink(stdout())?, sink(stderr())?),
         };
-        let log = if guest_log { Some(log()?) } else { None };
+        let log = if guest_log { Some(log()?.limited(policy.limits.output)) } else { None };
         let (root, asked_for) = images::root(args.image.as_deref())?;
         let kernel = Kernel::choose(&args.kernel, asked_for)?;
         let mut deadlines = policy.deadlines;
         let mut cmdline = kernel.words(guest_log);
-        if kernel.guest == Guest::Linux {
-            deadlines.boot = deadlines.boot.max(LINUX_BOOT);
-        }
+        deadlines.boot = boot_time(kernel.guest, deadlines.boot, policy.locked);
         if args.trace {
             if kernel.guest == Guest::Linux {
                 bail!("--trace is of ampoule's own kernel; a Linux guest has none");
@@ -198,11 +199,21 @@ fn command(words: Vec<std::ffi::OsString>, kind: Kind) -> Result<Vec<CBytes>> {
 fn variables(args: &RunArgs) -> Result<Vec<EnvArg>> {
     let mut variables = Vec::new();
     for file in &args.env_file {
-        let content = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let content = read_env_file(file).with_context(|| format!("cannot read {}", file.display()))?;
         variables.extend(parse_env_file(&content).map_err(|why| anyhow!("{}: {why}", file.display()))?);
     }
     variables.extend(args.env.iter().cloned());
     Ok(variables)
+}
+
+/// A file of variables, which may be one that never ends.
+fn read_env_file(file: &Path) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(file)?.take(MAX_ENV_FILE.saturating_add(1)).read_to_end(&mut content)?;
+    match content.len() as u64 > MAX_ENV_FILE {
+        true => bail!("it has more than {} MiB", MAX_ENV_FILE >> 20),
+        false => Ok(content),
+    }
 }
 
 /// Later ones go before earlier ones: the policy's first, then those of the command line.

@@ -1,4 +1,4 @@
-//! Where a guest's log goes. A guest is not to control the user's terminal by it.
+//! Where a guest's log goes. A guest is not to control the user's terminal by it, nor to fill the user's disk.
 
 use super::sink::Sink;
 use std::fmt::Write as _;
@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 
 /// Most bytes that wait for a slow reader. What is more is dropped.
 const WAITING: usize = 256 * 1024;
+/// What a log ends with that is longer than it may be.
+const CUT: &[u8] = b"\n[the rest of the guest's log is left out: it is longer than --output-limit]\n";
 /// Longest character of UTF-8, in bytes.
 const CHARACTER: usize = 4;
 
@@ -14,6 +16,16 @@ const CHARACTER: usize = 4;
 pub struct Log {
     sink: Sink,
     form: Form,
+    room: Room,
+}
+
+/// How much may still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Any,
+    Bytes(u64),
+    /// There was more than that, and it was said.
+    Exceeded,
 }
 
 #[derive(Debug)]
@@ -36,23 +48,50 @@ pub(crate) enum LineEnd {
 impl Log {
     /// A log that is passed on as it is: to a file or a program.
     pub fn raw(sink: Sink) -> Self {
-        Self { sink, form: Form::Raw }
+        Self { sink, form: Form::Raw, room: Room::Any }
     }
 
     /// A log for a terminal: lines of text, in which everything by which a terminal could be controlled is escaped.
     pub fn terminal(sink: Sink) -> Self {
-        Self { sink, form: Form::Terminal(Escape::default()) }
+        Self { sink, form: Form::Terminal(Escape::default()), room: Room::Any }
+    }
+
+    /// The same, of which no more bytes are written than this, and a line that says so. None is any number.
+    #[must_use]
+    pub fn limited(self, bytes: Option<u64>) -> Self {
+        Self { room: bytes.map_or(Room::Any, Room::Bytes), ..self }
     }
 
     /// Takes what the guest wrote.
     pub(crate) fn write(&mut self, bytes: &[u8], end: LineEnd) {
-        if self.sink.waiting() >= WAITING {
+        if self.room == Room::Exceeded || self.sink.waiting() >= WAITING {
             return;
         }
         match &mut self.form {
-            Form::Raw => self.sink.write(bytes),
-            Form::Terminal(escape) => self.sink.write(escape.escape(bytes, end).as_bytes()),
+            Form::Raw => self.put(bytes),
+            Form::Terminal(escape) => {
+                let text = escape.escape(bytes, end);
+                self.put(text.as_bytes());
+            }
+        }
+    }
+
+    /// Writes what is allowed, which is counted as it is written: escaped text is longer than what the guest wrote.
+    fn put(&mut self, bytes: &[u8]) {
+        let allowed = match self.room {
+            Room::Any => bytes.len(),
+            Room::Bytes(left) => usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len()),
+            Room::Exceeded => 0,
         };
+        let most = bytes.get(..allowed).unwrap_or_default();
+        self.sink.write(most);
+        if let Room::Bytes(left) = &mut self.room {
+            *left = left.saturating_sub(most.len() as u64);
+        }
+        if most.len() < bytes.len() {
+            self.sink.write(CUT);
+            self.room = Room::Exceeded;
+        }
     }
 
     pub(crate) fn flush(&mut self) {
@@ -166,6 +205,24 @@ mod tests {
         let mut log = Log::terminal(Sink::memory(100));
         log.write(b"a\nb", LineEnd::RawTerminal);
         assert_eq!(log.sink.into_kept().0, b"a\r\nb");
+    }
+
+    #[test]
+    fn no_more_is_written_than_is_allowed_and_that_is_said_once() {
+        let kept = |limit, pieces: &[&str]| {
+            let mut log = Log::raw(Sink::memory(1000)).limited(limit);
+            pieces.iter().for_each(|piece| log.write(piece.as_bytes(), LineEnd::Plain));
+            String::from_utf8(log.sink.into_kept().0).unwrap()
+        };
+        let cut = String::from_utf8(CUT.to_vec()).unwrap();
+        assert_eq!(kept(Some(6), &["abc", "def"]), "abcdef");
+        assert_eq!(kept(Some(6), &["abc", "def", "g", "h"]), format!("abcdef{cut}"));
+        assert_eq!(kept(Some(4), &["abc", "def", "ghi"]), format!("abcd{cut}"));
+        assert_eq!(kept(None, &["abc", "def"]), "abcdef");
+        // What escapes add counts.
+        let mut log = Log::terminal(Sink::memory(1000)).limited(Some(8));
+        log.write(b"\x1b\x1b\x1b\x1b", LineEnd::Plain);
+        assert_eq!(log.sink.into_kept().0, [b"\\u{1b}\\u", CUT].concat());
     }
 
     proptest! {
