@@ -218,6 +218,43 @@ static void shared_futex(void) {
     reap("waiter", pid);
 }
 
+static atomic_int *own_word;
+
+static void *own_waiter(void *argument) {
+    (void)argument;
+    struct timespec limit = {5, 0};
+    ready++;
+    if (futex(own_word, FUTEX_WAIT_PRIVATE, 0, &limit, NULL, 0)) return (void *)(long)errno;
+    return NULL;
+}
+
+/* A futex in memory of one's own stays the same when the process forks, and then writes to what both share until then. */
+static void futex_and_fork(int megabytes) {
+    size_t size = (size_t)megabytes << 20;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(memory, 1, size);
+    own_word = (atomic_int *)(memory + size / 2);
+    *own_word = 0;
+    pthread_t thread;
+    ready = 0;
+    pthread_create(&thread, NULL, own_waiter, NULL);
+    while (!ready) sched_yield();
+    sleep_ms(50);
+    pid_t pid = MUST(fork());
+    if (pid == 0) {
+        /* In memory of the child's own, nobody waits. */
+        *own_word = 2;
+        _exit(futex(own_word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
+    }
+    *own_word = 1;
+    SHOW(futex(own_word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
+    void *why;
+    pthread_join(thread, &why);
+    printf("the waiter: %ld\n", (long)why);
+    reap("child", pid);
+    munmap(memory, size);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) {
         puts(argv[1]);
@@ -227,4 +264,6 @@ int main(int argc, char **argv) {
     ends();
     futexes();
     shared_futex();
+    futex_and_fork(1);
+    futex_and_fork(32);
 }

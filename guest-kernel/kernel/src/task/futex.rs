@@ -1,5 +1,6 @@
-//! `futex(2)`: waiting for a word of memory. The word is named by the frame that holds it, so that processes that share a
-//! page share its futexes.
+//! `futex(2)`: waiting for a word of memory. In shared memory the word is named by the frame that holds it, so that processes that
+//! share a page share its futexes. In memory of a process's own it is named by its address there: the frame changes when the
+//! process forks and then writes.
 
 use super::thread::Thread;
 use super::{current, sched};
@@ -11,9 +12,15 @@ use alloc::vec::Vec;
 use ampoule_kbase::{Errno, Mutex, Result, WaitQueue};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A futex: the physical address of its word.
+/// A futex.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Key(u64);
+enum Key {
+    /// In shared memory: the physical address of its word.
+    Shared(u64),
+    /// In an address space's own memory: which one (where it lies in the kernel, which is nobody else's place while a thread
+    /// of it sleeps), and the address there.
+    Private(usize, u64),
+}
 
 struct Sleeper {
     key: Mutex<Key>,
@@ -28,13 +35,17 @@ fn key_of(address: u64) -> Result<Key> {
     if !address.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
-    // Writable first: a page that is still to be copied must not change its frame while somebody sleeps on it.
+    let memory = current().memory();
+    let is_shared = memory.lock().area(address).is_some_and(|area| area.shared);
+    if !is_shared {
+        return Ok(Key::Private(Arc::as_ptr(&memory).addr(), address));
+    }
+    // Writable first: what is read in a hole of a file is not yet the frame that is written.
     if user::check(address, 4, Access::Write).is_err() {
         user::check(address, 4, Access::Read)?;
     }
-    let memory = current().memory();
     let frame = memory.lock().frame_at(address).ok_or(Errno::EFAULT)?;
-    Ok(Key(frame.physical() + address % crate::mm::PAGE))
+    Ok(Key::Shared(frame.physical() + address % crate::mm::PAGE))
 }
 
 /// Waits until woken, if the word still has the `expected` value. `deadline` is monotonic.
