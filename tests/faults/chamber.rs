@@ -1,5 +1,6 @@
 //! Namespaces of its own for a test: it is the first of its processes, and its temporary directories are empty.
 
+use crate::mortal::embedded;
 use ampoule_tests::{Program, Turn, binary, need};
 use rustix::mount::{MountFlags, mount};
 use std::ffi::OsString;
@@ -9,6 +10,8 @@ use std::{env, fs, process};
 
 /// Set for the test inside.
 const INSIDE: &str = "AMPOULE_TEST_INSIDE";
+/// Where the agent is that the binary under test has inside: the path of its file outside, and inside that of its copy.
+pub const AGENT: &str = "AMPOULE_TEST_AGENT";
 /// What may take files that nobody has asked for.
 pub const TEMPORARY: [&str; 4] = ["/tmp", "/run", "/var/tmp", "/dev/shm"];
 /// How long the test inside may take.
@@ -33,6 +36,7 @@ pub fn enter(test: &str) -> bool {
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
         .env("AMPOULE_BIN", binary::ampoule())
+        .env(AGENT, embedded("ampoule-agent"))
         .limit(LIMIT)
         .run();
     print!("{}", ended.out());
@@ -47,20 +51,26 @@ fn furnish() {
     // What is asked for the binary later is to be the copy.
     let binary =
         env::var_os("AMPOULE_BIN").and_then(|path| fs::read(path).ok()).expect("the binary under test");
+    let agent = env::var_os(AGENT).and_then(|path| fs::read(path).ok()).expect("its agent");
     for directory in TEMPORARY.map(Path::new).into_iter().filter(|directory| directory.is_dir()) {
         mount("none", directory, "tmpfs", MountFlags::empty(), None)
             .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     }
     let copy = Path::new("/tmp/ampoule");
     fs::write(copy, binary).expect("room for the binary");
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(copy, executable).expect("permissions of the binary");
+    let copied_agent = Path::new("/tmp/agent");
+    fs::write(copied_agent, agent).expect("room for the agent");
+    for copy in [copy, copied_agent] {
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(copy, executable).expect("permissions of what was copied");
+    }
     let home = Path::new("/tmp/home");
     fs::create_dir(home).expect("a home directory");
     env::set_current_dir(home).expect("the home directory");
     // SAFETY: the test's only thread is this one: its siblings are not run, and it has started nothing yet.
     unsafe {
         env::set_var("AMPOULE_BIN", OsString::from(copy));
+        env::set_var(AGENT, OsString::from(copied_agent));
         env::set_var("HOME", home);
     }
 }

@@ -47,6 +47,11 @@ pub struct Started {
 impl Job {
     /// Starts it. `name` is its own among those that run.
     pub fn start(self, name: &str) -> Started {
+        self.start_with(name, |program| program)
+    }
+
+    /// The same, with something about it changed before the job's own arguments.
+    pub fn start_with(self, name: &str, change: impl FnOnce(Program) -> Program) -> Started {
         let output = PathBuf::from(format!("out-{name}"));
         let take_out = format!("/tmp/file:{}", output.display());
         let write = format!("head -c {FILE} /dev/zero > /tmp/file");
@@ -58,7 +63,7 @@ impl Job {
             Self::Forker => &["--", "sh", "-c", "for i in 1 2 3 4 5; do (echo $i) & done; wait"],
             Self::Writer => &["--output", &take_out, "--", "sh", "-c", &write],
         };
-        let mut running = Program::sandbox(["-m", "64M"]).args(args).limit(LIMIT).start();
+        let mut running = change(Program::sandbox(["-m", "64M"])).args(args).limit(LIMIT).start();
         let stdin = running.child.stdin.take();
         let feeder = matches!(self, Self::Cat).then(|| {
             let mut stdin = stdin.expect("standard input is piped");
@@ -100,8 +105,8 @@ impl Job {
 }
 
 impl Started {
-    /// Waits for its end, which must be its own, or this one.
-    pub fn finish(mut self, is_expected: impl Fn(&Ended) -> bool) {
+    /// Waits for its end, which must be its own, or this one. Says whether it was its own.
+    pub fn finish(mut self, is_expected: impl Fn(&Ended) -> bool) -> bool {
         let ended = self.running.finish();
         if let Some(feeder) = self.feeder {
             feeder.join().expect("the thread that feeds standard input");
@@ -116,6 +121,7 @@ impl Started {
             Err(_) => assert!(!(own && matches!(self.job, Job::Writer)), "{seen}: no output file"),
         }
         let _absent = fs::remove_file(&self.output);
+        own
     }
 }
 

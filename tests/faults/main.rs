@@ -4,7 +4,7 @@
 //! - [`census`]: that count. [`jobs`]: what runs while it happens, and what may come of it.
 //! - [`mortal`]: an agent that dies at each of its steps.
 //! - [`soak`]: a thousand sandboxes of one process.
-//! - [`storm`]: SIGKILL for the command line and the VMM, hundreds of times, under load.
+//! - [`storm`]: deaths of the command line, the VMM and the agent, hundreds of times, under load.
 
 mod census;
 mod chamber;
