@@ -163,10 +163,45 @@ static void used(void) {
     IS(now(CLOCK_PROCESS_CPUTIME_ID) - cpu < 50000000);
 }
 
+/* Takes some time. */
+static int sum_up(void) {
+    volatile unsigned sum = 0;
+    for (unsigned i = 0; i < 10000000; i++) sum += i;
+    return sum & 63;
+}
+
+/* Timers that are due all the time: the program that handles them gets on nevertheless, and so do others. */
+static void storm(void) {
+    signal(SIGALRM, tick);
+    signal(SIGUSR2, tick);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    timer_t timer;
+    MUST(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    struct itimerspec often = {{0, 20000}, {0, 20000}};
+    struct itimerval as_often = {{0, 20}, {0, 20}};
+    ticks = 0;
+    pid_t pid = MUST(fork());
+    if (pid == 0) {
+        sleep_ms(20);
+        _exit(sum_up());
+    }
+    MUST(timer_settime(timer, 0, &often, NULL));
+    MUST(setitimer(ITIMER_REAL, &as_often, NULL));
+    SHOW(sum_up());
+    int status = 0;
+    while (waitpid(pid, &status, 0) == -1 && errno == EINTR) {}
+    show_status("the other", status);
+    timer_delete(timer);
+    as_often = (struct itimerval){};
+    setitimer(ITIMER_REAL, &as_often, NULL);
+    IS(ticks > 10);
+}
+
 int main(void) {
     clocks();
     sleeps();
     interval_timers();
     named_timers();
     used();
+    storm();
 }

@@ -16,6 +16,12 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 static EARLIEST: AtomicU64 = AtomicU64::new(u64::MAX);
 /// What the hardware timer is armed for.
 static ARMED: AtomicU64 = AtomicU64::new(u64::MAX);
+/// When it fired last.
+static FIRED: AtomicU64 = AtomicU64::new(0);
+
+/// A running program is not interrupted again before this time has passed, in nanoseconds. An interrupt, a signal and its handler
+/// take some 40 us where ring 0 is emulated: with timers that are due more often than that, nobody would ever get on.
+const GAP_NS: u64 = 100_000;
 
 /// Calls `target` at a monotonic time.
 pub fn arm(deadline_ns: u64, target: Arc<dyn TimerTarget>) -> TimerId {
@@ -67,8 +73,10 @@ pub fn run_due() {
 
 /// The hardware timer has fired.
 pub fn fired() {
+    let now = clock::monotonic_ns();
     ARMED.store(u64::MAX, Ordering::Relaxed);
-    sched::tick(clock::monotonic_ns());
+    FIRED.store(now, Ordering::Relaxed);
+    sched::tick(now);
 }
 
 fn arm_hardware(deadline: u64) {
@@ -85,5 +93,6 @@ pub fn arm_for_idle() {
 
 /// Before a program runs: the next timer, the end of its time slice, or of its CPU time.
 pub fn arm_for_run() {
-    arm_hardware(EARLIEST.load(Ordering::Relaxed).min(sched::run_end()));
+    let next = EARLIEST.load(Ordering::Relaxed).min(sched::run_end());
+    arm_hardware(next.max(FIRED.load(Ordering::Relaxed).saturating_add(GAP_NS)));
 }
