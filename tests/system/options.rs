@@ -35,6 +35,22 @@ fn a_file_of_variables_without_end_is_refused() {
 }
 
 #[test]
+fn pipes_that_nobody_writes_to_are_no_images_and_no_kernels() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    Program::new("mkfifo").args([&pipe]).run().succeeded();
+    let pipe = pipe.to_str().unwrap();
+    for (args, code) in [
+        (&["run", "--image", pipe, "--", "true"][..], 125),
+        (&["run", "--kernel", pipe, "--", "true"], 125),
+        (&["image", "inspect", pipe], 1),
+        (&["kernel", "import", pipe, "--name", "pipe"], 1),
+    ] {
+        Program::ampoule(args).limit(std::time::Duration::from_secs(20)).run().failed(code, &[pipe]);
+    }
+}
+
+#[test]
 fn the_working_directory_is_made_if_it_is_missing() {
     for directory in ["/tmp", "/made/for/this"] {
         assert_eq!(

@@ -11,6 +11,7 @@
 mod args;
 mod doctor;
 mod embedded;
+mod files;
 mod image;
 mod kernel;
 mod policy;

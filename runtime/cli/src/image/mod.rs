@@ -3,6 +3,7 @@
 pub mod store;
 
 use crate::args::{ImageBuildArgs, ImageCommand};
+use crate::files::open_for_reading;
 use ampoule_engine::HostFile;
 use ampoule_rootfs::{Image, ImageInfo, KernelName, Limits, ListedKind, Options, Source, Times, hex};
 use anyhow::{Context, Result, bail};
@@ -147,7 +148,7 @@ fn inspect(image: &Path, json: bool) -> Result<()> {
 
 fn open(path: &Path) -> Result<Image<File>> {
     let name = || format!("image {}", path.display());
-    let file = File::open(path).with_context(name)?;
+    let file = open_for_reading(path).with_context(name)?;
     Image::open(file).with_context(name)
 }
 

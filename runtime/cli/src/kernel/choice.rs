@@ -2,6 +2,7 @@
 
 use crate::doctor;
 use crate::embedded::Embedded;
+use crate::files::open_for_reading;
 use ampoule_engine::{Artifact, Guest};
 use ampoule_kernels::{Name, Package, Store, Stored};
 use ampoule_rootfs::KernelName;
@@ -103,7 +104,7 @@ impl Kernel {
                 path.display()
             );
         }
-        let file = File::open(path).with_context(name)?;
+        let file = open_for_reading(path).with_context(name)?;
         let metadata = file.metadata().with_context(name)?;
         if !metadata.is_file() || metadata.len() == 0 {
             bail!("{} is not a file with a kernel in it", name());

@@ -6,7 +6,7 @@ mod progress;
 
 use crate::args::KernelCommand;
 use ampoule_kernels::{Name, Package, Store, Stored};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,6 +23,10 @@ pub fn kernel(command: KernelCommand) -> Result<ExitCode> {
 }
 
 fn import(file: &Path, name: Option<&str>) -> Result<()> {
+    // A pipe would be waited for.
+    if std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_file()) {
+        bail!("{} is not a file with a kernel in it", file.display());
+    }
     let package = Package::open(file)?;
     let name = match name {
         Some(name) => Name::parse(name)?,

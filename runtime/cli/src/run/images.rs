@@ -1,6 +1,7 @@
 //! What a sandbox is booted from: built in, or the user's own.
 
 use crate::embedded::Embedded;
+use crate::files::open_for_reading;
 use crate::image::store::{ImageName, Store};
 use ampoule_engine::{Artifact, VmmProgram};
 use ampoule_rootfs::{Image, KernelName, Options, Source};
@@ -70,7 +71,7 @@ fn locate(image: &OsStr) -> Result<PathBuf> {
 /// Opens an image file, having looked whether it is one.
 fn open(path: &Path) -> Result<(Artifact, Option<KernelName>)> {
     let name = format!("image {}", path.display());
-    let file = File::open(path).with_context(|| name.clone())?;
+    let file = open_for_reading(path).with_context(|| name.clone())?;
     let image = Image::open(file).with_context(|| name.clone())?;
     let (len, kernel) = (image.bytes(), image.kernel());
     Ok((Artifact::new(&name, Arc::new(image.into_inner().into()), 0, len), kernel))
