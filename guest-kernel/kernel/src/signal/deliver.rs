@@ -3,6 +3,7 @@
 use super::actions::{DefaultAction, default_action};
 use super::{Action, SignalInfo, SignalSet, UNBLOCKABLE, bit, frame};
 use crate::arch::trap::TrapFrame;
+use crate::oom;
 use crate::task::exit;
 use crate::task::process::{ExitStatus, JobEvent};
 use crate::task::sched;
@@ -79,12 +80,14 @@ fn run_handler(thread: &Thread, frame: &mut TrapFrame, info: &SignalInfo, action
     let saved = signals.restore_mask.take().unwrap_or(signals.mask);
     let alternate = signals.alternate;
     drop(signals);
-    match frame::push(frame, info, action, saved, alternate) {
+    // The frame may need pages that nobody has: then somebody goes for them, as for those of any other access.
+    match oom::insist(|| frame::push(frame, info, action, saved, alternate)) {
         Ok(()) => {
             let mut signals = thread.signals.lock();
             let own = if action.flags & SA_NODEFER != 0 { 0 } else { bit(info.signo) };
             signals.mask = (signals.mask | action.mask | own) & !UNBLOCKABLE;
         }
+        Err(_) if thread.killed.load(Ordering::Relaxed) => {}
         // No room for the frame: as Linux, the process ends with SIGSEGV.
         Err(_) => end(thread, linux_raw_sys::general::SIGSEGV),
     }
