@@ -26,6 +26,7 @@ pub mod inet;
 mod options;
 pub mod pipe;
 pub mod socket;
+mod socket_file;
 #[cfg(test)]
 mod testing;
 pub mod tty;

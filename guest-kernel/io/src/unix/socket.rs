@@ -3,35 +3,32 @@
 use super::address::{Given, to_raw};
 use super::endpoint::{Endpoint, Phase};
 use super::{connect, transfer};
-use crate::anon;
 use crate::options::{self, Change, Facts};
 use crate::socket::{AF_UNIX, Kind};
+use crate::socket_file::{Body, SocketFile};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{
-    Ancillary, Errno, Events, File, Received, Result, Sink, Socket, SocketAddress, Source, Stat, UserMemory,
-    WaitQueue, platform,
+    Ancillary, Errno, Events, File, Received, Result, Sink, Socket, SocketAddress, Source, WaitQueue,
+    platform,
 };
-use core::any::Any;
 use linux_raw_sys::general::SIGPIPE;
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net::{MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, SO_PASSCRED, SO_PEERCRED, SOL_SOCKET};
 
 /// An `AF_UNIX` socket.
 pub struct UnixSocket {
-    ino: u64,
     endpoint: Arc<Endpoint>,
 }
 
 impl UnixSocket {
     /// Around an endpoint, which it closes in the end.
-    pub(super) fn new(endpoint: Arc<Endpoint>) -> Arc<Self> {
-        Arc::new(Self { ino: anon::next_ino(), endpoint })
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> Arc<SocketFile<Self>> {
+        SocketFile::new(Self { endpoint })
     }
 
     /// The Unix socket behind a file, if it is one.
     pub fn of(file: &dyn File) -> Option<&Self> {
-        file.as_any().downcast_ref()
+        SocketFile::<Self>::of(file)
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -51,18 +48,6 @@ impl UnixSocket {
         }
     }
 
-    /// Bytes that can be received now, as `FIONREAD` counts them.
-    fn readable_bytes(&self) -> Result<usize> {
-        let state = self.endpoint.state.lock();
-        if state.phase == Phase::Listening {
-            return Err(Errno::EINVAL);
-        }
-        Ok(match self.endpoint.kind {
-            Kind::Datagram => state.inbox.first().map_or(0, |message| message.len),
-            Kind::Stream | Kind::SeqPacket => state.inbox.bytes(),
-        })
-    }
-
     fn set_generic(&self, name: u32, value: &[u8]) -> Result<()> {
         let mut state = self.endpoint.state.lock();
         match options::set(&mut state.settings, name, value)? {
@@ -74,50 +59,28 @@ impl UnixSocket {
     }
 }
 
-impl File for UnixSocket {
-    fn read(&self, _offset: u64, sink: &mut dyn Sink) -> Result<usize> {
-        if sink.remaining() == 0 {
-            return Ok(0);
-        }
-        Ok(self.receive(sink, 0)?.bytes)
-    }
-
-    fn write(&self, _offset: u64, source: &mut dyn Source) -> Result<usize> {
-        self.send(source, None, Ancillary::default(), 0)
-    }
-
-    fn poll(&self) -> Events {
+impl Body for UnixSocket {
+    fn events(&self) -> Events {
         self.endpoint.events()
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.endpoint.queue)
+    fn queue(&self) -> &WaitQueue {
+        &self.endpoint.queue
     }
 
-    fn ioctl(&self, command: u32, argument: u64, memory: &dyn UserMemory) -> Result<u64> {
-        let value = match command {
-            FIONREAD => self.readable_bytes()?,
-            TIOCOUTQ => self.endpoint.in_flight(),
-            _ => return Err(Errno::ENOTTY),
-        };
-        memory.write_u32(argument, value as u32)?;
-        Ok(0)
+    fn readable_bytes(&self) -> Result<usize> {
+        let state = self.endpoint.state.lock();
+        if state.phase == Phase::Listening {
+            return Err(Errno::EINVAL);
+        }
+        Ok(match self.endpoint.kind {
+            Kind::Datagram => state.inbox.first().map_or(0, |message| message.len),
+            Kind::Stream | Kind::SeqPacket => state.inbox.bytes(),
+        })
     }
 
-    fn stat(&self) -> Result<Stat> {
-        Ok(anon::socket_stat(self.ino))
-    }
-
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn proc_name(&self) -> Vec<u8> {
-        anon::socket_name(self.ino)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
+    fn unsent_bytes(&self) -> Result<usize> {
+        Ok(self.endpoint.in_flight())
     }
 }
 

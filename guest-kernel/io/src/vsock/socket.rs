@@ -4,18 +4,16 @@ use super::address::{ANY, Address};
 use super::driver::{CONNECT_TIMEOUT_NS, Driver};
 use super::endpoint::{Endpoint, Phase};
 use super::header::shut;
-use crate::anon;
 use crate::options::{self, Change, Facts, Settings};
 use crate::socket::{AF_VSOCK, Kind};
+use crate::socket_file::{Body, SocketFile};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{
-    Ancillary, Errno, Events, File, Mutex, Received, Result, Sink, Socket, SocketAddress, Source, Stat,
-    UserMemory, WaitQueue, platform,
+    Ancillary, Errno, Events, File, Mutex, Received, Result, Sink, Socket, SocketAddress, Source, WaitQueue,
+    platform,
 };
-use core::any::Any;
 use linux_raw_sys::general::SIGPIPE;
-use linux_raw_sys::ioctl::FIONREAD;
 use linux_raw_sys::net::{MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, SOL_SOCKET};
 
 /// The most that `listen(2)` gives (`/proc/sys/net/core/somaxconn` is larger, but a host has no need for more).
@@ -31,7 +29,6 @@ const MAX_BUFFER: u64 = 256 << 10;
 
 /// A `SOCK_STREAM` socket of `AF_VSOCK`.
 pub struct VsockSocket {
-    ino: u64,
     driver: Arc<Driver>,
     endpoint: Arc<Endpoint>,
     connect_timeout_ns: Mutex<u64>,
@@ -40,10 +37,10 @@ pub struct VsockSocket {
 
 impl VsockSocket {
     /// A socket of its own, or around an accepted connection.
-    pub(super) fn new(driver: Arc<Driver>, endpoint: Arc<Endpoint>) -> Arc<Self> {
+    pub(super) fn new(driver: Arc<Driver>, endpoint: Arc<Endpoint>) -> Arc<SocketFile<Self>> {
         let connect_timeout_ns = Mutex::new(CONNECT_TIMEOUT_NS);
         let settings = Mutex::new(Settings::default());
-        Arc::new(Self { ino: anon::next_ino(), driver, endpoint, connect_timeout_ns, settings })
+        SocketFile::new(Self { driver, endpoint, connect_timeout_ns, settings })
     }
 
     fn facts(&self) -> Facts {
@@ -99,46 +96,17 @@ impl VsockSocket {
     }
 }
 
-impl File for VsockSocket {
-    fn read(&self, _offset: u64, sink: &mut dyn Sink) -> Result<usize> {
-        Ok(self.receive(sink, 0)?.bytes)
-    }
-
-    fn write(&self, _offset: u64, source: &mut dyn Source) -> Result<usize> {
-        self.send(source, None, Ancillary::default(), 0)
-    }
-
-    fn poll(&self) -> Events {
+impl Body for VsockSocket {
+    fn events(&self) -> Events {
         self.endpoint.state.lock().events()
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.endpoint.queue)
+    fn queue(&self) -> &WaitQueue {
+        &self.endpoint.queue
     }
 
-    fn ioctl(&self, command: u32, argument: u64, memory: &dyn UserMemory) -> Result<u64> {
-        if command != FIONREAD {
-            return Err(Errno::ENOTTY);
-        }
-        let bytes = self.endpoint.state.lock().received.len();
-        memory.write_u32(argument, bytes as u32)?;
-        Ok(0)
-    }
-
-    fn stat(&self) -> Result<Stat> {
-        Ok(anon::socket_stat(self.ino))
-    }
-
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn proc_name(&self) -> Vec<u8> {
-        anon::socket_name(self.ino)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
+    fn readable_bytes(&self) -> Result<usize> {
+        Ok(self.endpoint.state.lock().received.len())
     }
 }
 

@@ -2,32 +2,29 @@
 
 use super::endpoint::{Endpoint, Phase, RECEIVE_BUFFER, SEND_BUFFER};
 use super::{connect, transfer};
-use crate::anon;
 use crate::inet::IPPROTO_TCP;
 use crate::inet::address::Address;
 use crate::options::{self, Change, Facts};
 use crate::socket::Kind;
+use crate::socket_file::{Body, SocketFile};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{
-    Ancillary, Errno, Events, File, Received, Result, Sink, Socket, SocketAddress, Source, Stat, UserMemory,
-    WaitQueue, platform,
+    Ancillary, Errno, Events, File, Received, Result, Sink, Socket, SocketAddress, Source, WaitQueue,
+    platform,
 };
-use core::any::Any;
 use linux_raw_sys::general::SIGPIPE;
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net::{MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, SOL_SOCKET};
 
 /// A stream socket.
 pub struct TcpSocket {
-    ino: u64,
     endpoint: Arc<Endpoint>,
 }
 
 impl TcpSocket {
     /// Around an endpoint, which it closes in the end.
-    pub(super) fn new(endpoint: Arc<Endpoint>) -> Arc<Self> {
-        Arc::new(Self { ino: anon::next_ino(), endpoint })
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> Arc<SocketFile<Self>> {
+        SocketFile::new(Self { endpoint })
     }
 
     fn facts(&self) -> Facts {
@@ -43,12 +40,6 @@ impl TcpSocket {
         }
     }
 
-    /// Bytes that can be received now, as `FIONREAD` counts them.
-    fn readable_bytes(&self) -> Result<usize> {
-        let state = self.endpoint.state.lock();
-        if state.phase == Phase::Listening { Err(Errno::EINVAL) } else { Ok(state.incoming.len()) }
-    }
-
     fn set_generic(&self, name: u32, value: &[u8]) -> Result<()> {
         let mut state = self.endpoint.state.lock();
         match options::set(&mut state.options.generic, name, value)? {
@@ -60,47 +51,22 @@ impl TcpSocket {
     }
 }
 
-impl File for TcpSocket {
-    fn read(&self, _offset: u64, sink: &mut dyn Sink) -> Result<usize> {
-        transfer::receive(&self.endpoint, sink, false)
-    }
-
-    fn write(&self, _offset: u64, source: &mut dyn Source) -> Result<usize> {
-        self.send(source, None, Ancillary::default(), 0)
-    }
-
-    fn poll(&self) -> Events {
+impl Body for TcpSocket {
+    fn events(&self) -> Events {
         self.endpoint.events()
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.endpoint.queue)
+    fn queue(&self) -> &WaitQueue {
+        &self.endpoint.queue
     }
 
-    fn ioctl(&self, command: u32, argument: u64, memory: &dyn UserMemory) -> Result<u64> {
-        let value = match command {
-            FIONREAD => self.readable_bytes()?,
-            TIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
-        memory.write_u32(argument, value as u32)?;
+    fn readable_bytes(&self) -> Result<usize> {
+        let state = self.endpoint.state.lock();
+        if state.phase == Phase::Listening { Err(Errno::EINVAL) } else { Ok(state.incoming.len()) }
+    }
+
+    fn unsent_bytes(&self) -> Result<usize> {
         Ok(0)
-    }
-
-    fn stat(&self) -> Result<Stat> {
-        Ok(anon::socket_stat(self.ino))
-    }
-
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn proc_name(&self) -> Vec<u8> {
-        anon::socket_name(self.ino)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

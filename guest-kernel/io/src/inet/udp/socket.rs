@@ -1,31 +1,27 @@
 //! The socket: what programs see of an endpoint.
 
 use super::endpoint::Endpoint;
-use crate::anon;
 use crate::inet::IPPROTO_UDP;
 use crate::inet::address::Address;
 use crate::options::{self, Change, Facts};
 use crate::socket::Kind;
+use crate::socket_file::{Body, SocketFile};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{
-    Ancillary, Errno, Events, File, Received, Result, Sink, Socket, SocketAddress, Source, Stat, UserMemory,
-    WaitQueue,
+    Ancillary, Errno, Events, File, Received, Result, Sink, Socket, SocketAddress, Source, WaitQueue,
 };
-use core::any::Any;
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net::{MSG_OOB, MSG_PEEK, SOL_SOCKET};
 
 /// A datagram socket.
 pub struct UdpSocket {
-    ino: u64,
     endpoint: Arc<Endpoint>,
 }
 
 impl UdpSocket {
     /// Around an endpoint, which it closes in the end.
-    pub(super) fn new(endpoint: Arc<Endpoint>) -> Arc<Self> {
-        Arc::new(Self { ino: anon::next_ino(), endpoint })
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> Arc<SocketFile<Self>> {
+        SocketFile::new(Self { endpoint })
     }
 
     fn facts(&self) -> Facts {
@@ -52,47 +48,21 @@ impl UdpSocket {
     }
 }
 
-impl File for UdpSocket {
-    fn read(&self, _offset: u64, sink: &mut dyn Sink) -> Result<usize> {
-        Ok(self.receive(sink, 0)?.bytes)
-    }
-
-    fn write(&self, _offset: u64, source: &mut dyn Source) -> Result<usize> {
-        self.endpoint.send(source, None)
-    }
-
-    fn poll(&self) -> Events {
+impl Body for UdpSocket {
+    fn events(&self) -> Events {
         self.endpoint.events()
     }
 
-    fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.endpoint.queue)
+    fn queue(&self) -> &WaitQueue {
+        &self.endpoint.queue
     }
 
-    fn ioctl(&self, command: u32, argument: u64, memory: &dyn UserMemory) -> Result<u64> {
-        let value = match command {
-            FIONREAD => self.endpoint.state.lock().first_len(),
-            TIOCOUTQ => 0,
-            _ => return Err(Errno::ENOTTY),
-        };
-        memory.write_u32(argument, value as u32)?;
+    fn readable_bytes(&self) -> Result<usize> {
+        Ok(self.endpoint.state.lock().first_len())
+    }
+
+    fn unsent_bytes(&self) -> Result<usize> {
         Ok(0)
-    }
-
-    fn stat(&self) -> Result<Stat> {
-        Ok(anon::socket_stat(self.ino))
-    }
-
-    fn socket(&self) -> Option<&dyn Socket> {
-        Some(self)
-    }
-
-    fn proc_name(&self) -> Vec<u8> {
-        anon::socket_name(self.ino)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -9,6 +9,7 @@ use super::driver::Driver;
 use super::endpoint::{DEFAULT_BUFFER, Endpoint};
 use super::header::{Header, TYPE_STREAM, op, shut};
 use super::socket::VsockSocket;
+use crate::socket_file::SocketFile;
 use crate::testing::{self, Alarm, advance, read, write};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -34,7 +35,7 @@ impl Machine {
         Self { driver, device: Device::attach(log) }
     }
 
-    fn socket(&self) -> Arc<VsockSocket> {
+    fn socket(&self) -> Arc<SocketFile<VsockSocket>> {
         VsockSocket::new(self.driver.clone(), Endpoint::new())
     }
 
@@ -46,7 +47,7 @@ impl Machine {
     }
 
     /// A connection to port 1024, and the guest's port.
-    fn connected(&mut self) -> (Arc<VsockSocket>, u32) {
+    fn connected(&mut self) -> (Arc<SocketFile<VsockSocket>>, u32) {
         let socket = self.socket();
         assert_eq!(socket.connect(&host(1024)), Err(Errno::EINPROGRESS));
         let (request, _) = self.device.sent().unwrap();
