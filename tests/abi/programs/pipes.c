@@ -174,6 +174,27 @@ static void faults(void) {
     close(p[0]), close(p[1]);
 }
 
+/* A pipe without a name is opened again at once, whether or not anybody is at its other side. */
+static void reopened(void) {
+    puts("-- reopened");
+    int p[2];
+    char path[64], b[8];
+    MUST(pipe(p));
+    MUST(write(p[1], "left", 4));
+    close(p[1]);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", p[0]);
+    int again = open(path, O_RDONLY);
+    IS(again >= 0);
+    SHOW(read(again, b, sizeof b));
+    SHOW(read(again, b, sizeof b));
+    close(p[0]);
+    MUST(pipe(p));
+    snprintf(path, sizeof path, "/proc/self/fd/%d", p[1]);
+    close(p[0]);
+    IS(open(path, O_WRONLY) >= 0);
+    IS(open(path, O_WRONLY | O_NONBLOCK) >= 0);
+}
+
 int main(void) {
     basics();
     capacity();
@@ -181,4 +202,5 @@ int main(void) {
     broken();
     packets();
     faults();
+    reopened();
 }

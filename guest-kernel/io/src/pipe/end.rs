@@ -129,9 +129,9 @@ impl PipeEnd {
         Ok(slots * PAGE_SIZE)
     }
 
-    /// Opens the pipe again, as `/proc/PID/fd/N` allows.
+    /// Opens a pipe without a name again, as `/proc/PID/fd/N` allows.
     pub fn reopen(&self, flags: u32) -> Result<Opening> {
-        Opening::of(&self.pipe, flags)
+        Opening::of(&self.pipe, flags, false)
     }
 
     pub(super) fn reads(&self) -> bool {

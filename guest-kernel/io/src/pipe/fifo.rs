@@ -25,12 +25,13 @@ impl Fifo {
 
     /// Opens it. `flags` are `O_*`; `ENXIO` for a writer that does not want to wait while there is no reader.
     pub fn open(&self, flags: u32) -> Result<Opening> {
-        Opening::of(&self.pipe, flags)
+        Opening::of(&self.pipe, flags, true)
     }
 }
 
 impl Opening {
-    pub(super) fn of(pipe: &Arc<Pipe>, flags: u32) -> Result<Self> {
+    /// `named`: it is one of a FIFO, where each side waits for the other. A pipe without a name is opened at once.
+    pub(super) fn of(pipe: &Arc<Pipe>, flags: u32, named: bool) -> Result<Self> {
         let mode = flags & O_ACCMODE;
         let (reads, writes) = match mode {
             O_RDONLY => (true, false),
@@ -41,10 +42,11 @@ impl Opening {
         let nonblocking = flags & O_NONBLOCK != 0;
         let seen = {
             let state = pipe.state.lock();
-            if mode == O_WRONLY && nonblocking && state.readers == 0 {
+            if named && mode == O_WRONLY && nonblocking && state.readers == 0 {
                 return Err(Errno::ENXIO);
             }
             match mode {
+                _ if !named => None,
                 O_RDONLY if !nonblocking && state.writers == 0 => Some(state.writers_ever),
                 O_WRONLY if state.readers == 0 => Some(state.readers_ever),
                 _ => None,
