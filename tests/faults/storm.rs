@@ -100,7 +100,7 @@ fn random_kills_leave_nothing() {
     println!(
         "killed: {cli} times the command line, {vmm} times the VMM, {agent} times the agent, of {SANDBOXES} sandboxes"
     );
-    assert!(struck.iter().all(|&hits| hits >= SANDBOXES / 8), "too few blows hit: {struck:?}");
+    assert!(struck.iter().all(|&hits| hits >= SANDBOXES / 6), "too few blows hit: {struck:?}");
 }
 
 /// Starts a job, and kills somebody at some moment. Says whom, if he was still there.

@@ -1,7 +1,5 @@
 //! Inode numbers and status of files that no directory holds.
 
-use alloc::format;
-use alloc::vec::Vec;
 use ampoule_kbase::{FileType, Stat, platform};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,16 +38,6 @@ pub fn stat(device: Device, ino: u64, file_type: Option<FileType>, permissions: 
         ctime_ns: now,
         ..Stat::default()
     }
-}
-
-/// The status of a socket.
-pub fn socket_stat(ino: u64) -> Stat {
-    stat(Device::Sockets, ino, Some(FileType::Socket), 0o777)
-}
-
-/// How `/proc/PID/fd` shows a socket.
-pub fn socket_name(ino: u64) -> Vec<u8> {
-    format!("socket:[{ino}]").into_bytes()
 }
 
 /// `st_dev` of `/dev/pts`.

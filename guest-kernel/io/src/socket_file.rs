@@ -1,10 +1,11 @@
 //! The file around a socket: what is the same for every family.
 
-use crate::anon;
+use crate::anon::{self, Device};
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use ampoule_kbase::{
-    Ancillary, Errno, Events, File, Result, Sink, Socket, Source, Stat, UserMemory, WaitQueue,
+    Ancillary, Errno, Events, File, FileType, Result, Sink, Socket, Source, Stat, UserMemory, WaitQueue,
 };
 use core::any::Any;
 use core::ops::Deref;
@@ -81,7 +82,7 @@ impl<B: Body> File for SocketFile<B> {
     }
 
     fn stat(&self) -> Result<Stat> {
-        Ok(anon::socket_stat(self.ino))
+        Ok(anon::stat(Device::Sockets, self.ino, Some(FileType::Socket), 0o777))
     }
 
     fn socket(&self) -> Option<&dyn Socket> {
@@ -89,7 +90,7 @@ impl<B: Body> File for SocketFile<B> {
     }
 
     fn proc_name(&self) -> Vec<u8> {
-        anon::socket_name(self.ino)
+        format!("socket:[{}]", self.ino).into_bytes()
     }
 
     fn as_any(&self) -> &dyn Any {

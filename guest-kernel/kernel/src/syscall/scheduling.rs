@@ -49,12 +49,12 @@ fn exists(pid: u64) -> Result<()> {
     }
 }
 
-/// One CPU, number 0.
 /// Other than those about policies, calls about processors look for a thread with a negative id, and find none.
 fn has_affinity(pid: u64) -> Result<()> {
     if (pid as i32) < 0 { Err(Errno::ESRCH) } else { exists(pid) }
 }
 
+/// One CPU, number 0.
 fn getaffinity(args: &Args) -> Result<u64> {
     let [pid, length, mask, ..] = *args;
     if length < 8 || length % 8 != 0 {
