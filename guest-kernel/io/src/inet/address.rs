@@ -90,6 +90,11 @@ impl Family {
         Ok(Given::Address(Address { ip, port }))
     }
 
+    /// The name of a socket for a system call to return: that of all addresses, without a port, if it has none.
+    pub fn name(self, local: Option<Address>) -> SocketAddress {
+        self.to_raw(local.unwrap_or(Address { ip: self.any(), port: 0 }))
+    }
+
     /// An address for a system call to return.
     pub fn to_raw(self, address: Address) -> SocketAddress {
         let mut bytes: Vec<u8> = (self.domain() as u16).to_ne_bytes().to_vec();
@@ -120,6 +125,15 @@ impl Given {
 }
 
 impl Address {
+    /// Where something comes from that a socket sends which is bound to this address; `natural` if that is to all.
+    pub fn as_source(self, to: IpAddr, natural: IpAddr) -> Result<Self> {
+        match self.ip {
+            ip if ip.is_unspecified() => Ok(Self { ip: natural, ..self }),
+            ip if ip.is_ipv4() == to.is_ipv4() => Ok(self),
+            _ => Err(Errno::ENETUNREACH),
+        }
+    }
+
     /// Whether who is bound to this address is meant by `target`.
     pub fn covers(self, target: IpAddr, v6_only: bool) -> bool {
         match (self.ip, target) {

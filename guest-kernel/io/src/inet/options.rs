@@ -1,12 +1,13 @@
-//! Options of the levels `IPPROTO_IP`, `IPPROTO_IPV6` and `IPPROTO_TCP`: kept as they are set. Between sockets of one machine hardly
+//! Options of sockets, those of the levels `IPPROTO_IP`, `IPPROTO_IPV6` and `IPPROTO_TCP` too: kept as they are set. Between sockets of one machine hardly
 //! any makes a difference; those that would (multicast, ancillary data) are refused.
 
-use super::IPPROTO_TCP;
 use super::address::Family;
-use crate::options::Settings;
+use super::{IPPROTO_TCP, IPPROTO_UDP};
+use crate::options::{self, Change, Facts, Settings};
+use crate::socket::Kind;
 use alloc::vec::Vec;
 use ampoule_kbase::{Errno, Result};
-use linux_raw_sys::net::{SO_REUSEADDR, SO_REUSEPORT};
+use linux_raw_sys::net::{SO_REUSEADDR, SO_REUSEPORT, SOL_SOCKET};
 
 const IPPROTO_IP: u32 = 0;
 const IPPROTO_IPV6: u32 = 41;
@@ -16,6 +17,12 @@ const TCP_CONGESTION: u32 = 13;
 /// `IP_ADD_MEMBERSHIP` and `IPV6_ADD_MEMBERSHIP`.
 const MEMBERSHIPS: [(u32, u32); 2] = [(IPPROTO_IP, 35), (IPPROTO_IPV6, 20)];
 const ENODEV: Errno = Errno(linux_raw_sys::errno::ENODEV as u16);
+
+/// Buffers of a new socket: the second values of `/proc/sys/net/ipv4/tcp_wmem` and `tcp_rmem`.
+const STREAM_SEND_BUFFER: u32 = 16_384;
+const STREAM_RECEIVE_BUFFER: u32 = 131_072;
+/// `/proc/sys/net/core/wmem_default` and `rmem_default`.
+pub const DATAGRAM_BUFFER: u32 = 212_992;
 
 /// An option, its value in a new socket, and the values that it takes.
 struct Known {
@@ -64,14 +71,43 @@ const KNOWN: [Known; 25] = [
     known(IPPROTO_TCP, 18, 0, 0, i32::MAX),
 ];
 
+/// What a socket is, as far as its options depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose {
+    /// What its addresses look like.
+    pub family: Family,
+    /// Stream or datagrams.
+    pub kind: Kind,
+    /// It takes connections.
+    pub listening: bool,
+    /// It has an address already.
+    pub bound: bool,
+}
+
 /// The options of one socket.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `SOL_SOCKET`.
+    /// `SO_SNDBUF`, if it was set.
+    pub send_buffer: Option<u32>,
+    /// `SO_RCVBUF`, if it was set.
+    pub receive_buffer: Option<u32>,
+    /// What else there is of `SOL_SOCKET`.
     pub generic: Settings,
     v6_only: bool,
     /// Those that were set, by their places in [`KNOWN`].
     set: Vec<(usize, i32)>,
+}
+
+impl Whose {
+    /// Whether such a socket has options of this level at all.
+    fn has_level(self, level: u32) -> bool {
+        match level {
+            IPPROTO_IP => true,
+            IPPROTO_IPV6 => self.family == Family::V6,
+            IPPROTO_TCP => self.kind == Kind::Stream,
+            _ => false,
+        }
+    }
 }
 
 impl Options {
@@ -90,9 +126,28 @@ impl Options {
         self.generic.is_on(SO_REUSEPORT)
     }
 
-    /// `getsockopt`, all levels but `SOL_SOCKET`.
-    pub fn get(&self, family: Family, stream: bool, level: u32, name: u32) -> Result<Vec<u8>> {
-        if !has_level(family, stream, level) {
+    fn facts(&self, whose: Whose) -> Facts {
+        let (protocol, send_buffer, receive_buffer) = match whose.kind {
+            Kind::Stream => (IPPROTO_TCP, STREAM_SEND_BUFFER, STREAM_RECEIVE_BUFFER),
+            Kind::Datagram | Kind::SeqPacket => (IPPROTO_UDP, DATAGRAM_BUFFER, DATAGRAM_BUFFER),
+        };
+        Facts {
+            domain: whose.family.domain(),
+            kind: whose.kind,
+            protocol,
+            listening: whose.listening,
+            send_buffer: self.send_buffer.unwrap_or(send_buffer),
+            receive_buffer: self.receive_buffer.unwrap_or(receive_buffer),
+            settings: self.generic,
+        }
+    }
+
+    /// `getsockopt(2)`.
+    pub fn get(&self, whose: Whose, level: u32, name: u32) -> Result<Vec<u8>> {
+        if level == SOL_SOCKET {
+            return options::get(&self.facts(whose), name);
+        }
+        if !whose.has_level(level) {
             return Err(Errno::EOPNOTSUPP);
         }
         if (level, name) == (IPPROTO_TCP, TCP_CONGESTION) {
@@ -109,16 +164,12 @@ impl Options {
         Ok(value.to_ne_bytes().to_vec())
     }
 
-    /// `setsockopt`, all levels but `SOL_SOCKET`; `bound`: the socket has an address already.
-    pub fn set(
-        &mut self,
-        family: Family,
-        stream: bool,
-        (level, name): (u32, u32),
-        value: &[u8],
-        bound: bool,
-    ) -> Result<()> {
-        if !has_level(family, stream, level) {
+    /// `setsockopt(2)`.
+    pub fn set(&mut self, whose: Whose, level: u32, name: u32, value: &[u8]) -> Result<()> {
+        if level == SOL_SOCKET {
+            return self.set_generic(name, value);
+        }
+        if !whose.has_level(level) {
             return Err(Errno::ENOPROTOOPT);
         }
         if MEMBERSHIPS.contains(&(level, name)) {
@@ -129,7 +180,7 @@ impl Options {
         }
         let number = number(level, value)?;
         if (level, name) == (IPPROTO_IPV6, V6_ONLY) {
-            if bound {
+            if whose.bound {
                 return Err(Errno::EINVAL);
             }
             self.v6_only = number != 0;
@@ -149,6 +200,15 @@ impl Options {
         self.set.push((at, number));
         Ok(())
     }
+
+    fn set_generic(&mut self, name: u32, value: &[u8]) -> Result<()> {
+        match options::set(&mut self.generic, name, value)? {
+            Change::SendBuffer(bytes) => self.send_buffer = Some(bytes),
+            Change::ReceiveBuffer(bytes) => self.receive_buffer = Some(bytes),
+            Change::None => {}
+        }
+        Ok(())
+    }
 }
 
 /// A value: options of IP also take a single byte.
@@ -163,14 +223,4 @@ fn number(level: u32, value: &[u8]) -> Result<i32> {
 fn place(level: u32, name: u32) -> Result<usize> {
     let place = KNOWN.iter().position(|known| (known.level, known.name) == (level, name));
     place.ok_or(Errno::ENOPROTOOPT)
-}
-
-/// Whether a socket has options of this level at all.
-fn has_level(family: Family, stream: bool, level: u32) -> bool {
-    match level {
-        IPPROTO_IP => true,
-        IPPROTO_IPV6 => family == Family::V6,
-        IPPROTO_TCP => stream,
-        _ => false,
-    }
 }

@@ -149,11 +149,7 @@ fn choose_source(socket: &Arc<Endpoint>, to: IpAddr, natural: IpAddr) -> Result<
         take_port(socket, &Claim { ip: natural, ..claim }, 0)?;
     }
     let local = socket.state.lock().local.ok_or(Errno::EADDRNOTAVAIL)?;
-    match local.ip {
-        ip if ip.is_unspecified() => Ok(Address { ip: natural, ..local }),
-        ip if ip.is_ipv4() == to.is_ipv4() => Ok(local),
-        _ => Err(Errno::ENETUNREACH),
-    }
+    local.as_source(to, natural)
 }
 
 /// Who takes connections at an address. Those who share a port share them by the client's port.
@@ -186,17 +182,13 @@ fn establish(client: &Arc<Endpoint>, listener: &Arc<Endpoint>) {
         state.unannounced = true;
         (state.remote, state.local)
     };
-    let (options, buffers) = {
-        let state = listener.state.lock();
-        (state.options.clone(), (state.send_buffer, state.receive_buffer))
-    };
+    let options = listener.state.lock().options.clone();
     {
         let mut state = connection.state.lock();
         state.phase = Phase::Connected;
         (state.local, state.remote) = (local, remote);
         state.peer = Some(client.clone());
         state.options = options;
-        (state.send_buffer, state.receive_buffer) = buffers;
     }
     listener.state.lock().pending.push_back(connection);
     listener.queue.wake(Events::IN | Events::RDNORM);

@@ -11,10 +11,6 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use ampoule_kbase::{Errno, Events, Mutex, WaitQueue, platform};
 
-/// `SO_SNDBUF` and `SO_RCVBUF` of a new socket, the second values of `/proc/sys/net/ipv4/tcp_wmem` and `tcp_rmem`.
-pub const SEND_BUFFER: u32 = 16_384;
-/// The other one.
-pub const RECEIVE_BUFFER: u32 = 131_072;
 /// What each side's buffer adds to the bytes that may be on their way, while nobody has set its size. Linux lets buffers grow
 /// to several times that.
 const SHARE: usize = 512 << 10;
@@ -84,23 +80,19 @@ pub struct State {
     pub knocking: VecDeque<Weak<Endpoint>>,
     /// How many more than one may be pending.
     pub backlog: usize,
-    /// `SO_SNDBUF`, if it was set.
-    pub send_buffer: Option<u32>,
-    /// `SO_RCVBUF`, if it was set.
-    pub receive_buffer: Option<u32>,
-    /// Other options.
+    /// Its options.
     pub options: Options,
 }
 
 impl State {
     /// What its buffer for sending adds to the bytes that may be on their way.
     pub fn send_share(&self) -> usize {
-        self.send_buffer.map_or(SHARE, |bytes| bytes as usize)
+        self.options.send_buffer.map_or(SHARE, |bytes| bytes as usize)
     }
 
     /// Bytes that may wait here, if the sender's buffer adds this much.
     pub fn capacity(&self, send_share: usize) -> usize {
-        send_share + self.receive_buffer.map_or(SHARE, |bytes| bytes as usize)
+        send_share + self.options.receive_buffer.map_or(SHARE, |bytes| bytes as usize)
     }
 
     /// Whether it is worth sending to it: a third of the room is free.
@@ -139,8 +131,6 @@ impl Endpoint {
             pending: VecDeque::new(),
             knocking: VecDeque::new(),
             backlog: 0,
-            send_buffer: None,
-            receive_buffer: None,
             options: Options::default(),
         };
         let uid = platform().caller().fsuid;

@@ -1,10 +1,8 @@
 //! The socket: what programs see of an endpoint.
 
-use super::endpoint::{Endpoint, Phase, RECEIVE_BUFFER, SEND_BUFFER};
+use super::endpoint::{Endpoint, Phase, State};
 use super::{connect, transfer};
-use crate::inet::IPPROTO_TCP;
-use crate::inet::address::Address;
-use crate::options::{self, Change, Facts};
+use crate::inet::options::Whose;
 use crate::socket::Kind;
 use crate::socket_file::{Body, SocketFile};
 use alloc::sync::Arc;
@@ -14,7 +12,7 @@ use ampoule_kbase::{
     platform,
 };
 use linux_raw_sys::general::SIGPIPE;
-use linux_raw_sys::net::{MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, SOL_SOCKET};
+use linux_raw_sys::net::{MSG_NOSIGNAL, MSG_OOB, MSG_PEEK};
 
 /// A stream socket.
 pub struct TcpSocket {
@@ -27,27 +25,13 @@ impl TcpSocket {
         SocketFile::new(Self { endpoint })
     }
 
-    fn facts(&self) -> Facts {
-        let state = self.endpoint.state.lock();
-        Facts {
-            domain: self.endpoint.family.domain(),
+    fn whose(&self, state: &State) -> Whose {
+        Whose {
+            family: self.endpoint.family,
             kind: Kind::Stream,
-            protocol: IPPROTO_TCP,
             listening: state.phase == Phase::Listening,
-            send_buffer: state.send_buffer.unwrap_or(SEND_BUFFER),
-            receive_buffer: state.receive_buffer.unwrap_or(RECEIVE_BUFFER),
-            settings: state.options.generic,
+            bound: state.local.is_some(),
         }
-    }
-
-    fn set_generic(&self, name: u32, value: &[u8]) -> Result<()> {
-        let mut state = self.endpoint.state.lock();
-        match options::set(&mut state.options.generic, name, value)? {
-            Change::SendBuffer(bytes) => state.send_buffer = Some(bytes),
-            Change::ReceiveBuffer(bytes) => state.receive_buffer = Some(bytes),
-            Change::None => {}
-        }
-        Ok(())
     }
 }
 
@@ -118,9 +102,7 @@ impl Socket for TcpSocket {
     }
 
     fn local_address(&self) -> Result<SocketAddress> {
-        let family = self.endpoint.family;
-        let local = self.endpoint.state.lock().local;
-        Ok(family.to_raw(local.unwrap_or(Address { ip: family.any(), port: 0 })))
+        Ok(self.endpoint.family.name(self.endpoint.state.lock().local))
     }
 
     fn peer_address(&self) -> Result<SocketAddress> {
@@ -139,19 +121,14 @@ impl Socket for TcpSocket {
     }
 
     fn get_option(&self, level: u32, name: u32) -> Result<Vec<u8>> {
-        if level == SOL_SOCKET {
-            return options::get(&self.facts(), name);
-        }
-        self.endpoint.state.lock().options.get(self.endpoint.family, true, level, name)
+        let state = self.endpoint.state.lock();
+        state.options.get(self.whose(&state), level, name)
     }
 
     fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<()> {
-        if level == SOL_SOCKET {
-            return self.set_generic(name, value);
-        }
         let mut state = self.endpoint.state.lock();
-        let bound = state.local.is_some();
-        state.options.set(self.endpoint.family, true, (level, name), value, bound)
+        let whose = self.whose(&state);
+        state.options.set(whose, level, name, value)
     }
 }
 

@@ -6,15 +6,13 @@ use super::PORTS;
 use crate::bytes::ByteQueue;
 use crate::inet::address::{Address, Family, Given, is_local, route};
 use crate::inet::lose;
-use crate::inet::options::Options;
+use crate::inet::options::{DATAGRAM_BUFFER, Options};
 use crate::inet::ports::{Bound, Claim, rank};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use ampoule_kbase::{Errno, Events, Mutex, Result, Sink, Source, WaitQueue, platform};
 use core::net::IpAddr;
 
-/// `SO_SNDBUF` and `SO_RCVBUF` of a new socket (`/proc/sys/net/core/rmem_default`).
-const DEFAULT_BUFFER: u32 = 212_992;
 /// What a datagram occupies of the receiver's buffer beside its bytes.
 const OVERHEAD: usize = 768;
 /// The longest datagram: what a packet can hold, less its headers.
@@ -53,11 +51,7 @@ pub struct State {
     shut: u32,
     /// `SO_ERROR`.
     pub error: Option<Errno>,
-    /// `SO_SNDBUF`: only a number here.
-    pub send_buffer: u32,
-    /// `SO_RCVBUF`.
-    pub receive_buffer: u32,
-    /// Other options.
+    /// Its options.
     pub options: Options,
 }
 
@@ -68,7 +62,8 @@ impl State {
     }
 
     fn has_room(&self) -> bool {
-        self.bytes.len() + self.letters.len() * OVERHEAD < self.receive_buffer as usize
+        let buffer = self.options.receive_buffer.unwrap_or(DATAGRAM_BUFFER);
+        self.bytes.len() + self.letters.len() * OVERHEAD < buffer as usize
     }
 }
 
@@ -93,8 +88,6 @@ impl Endpoint {
             letters: VecDeque::new(),
             shut: 0,
             error: None,
-            send_buffer: DEFAULT_BUFFER,
-            receive_buffer: DEFAULT_BUFFER,
             options: Options::default(),
         };
         let uid = platform().caller().fsuid;
@@ -161,12 +154,7 @@ impl Endpoint {
             self.take_port(self.family.any(), 0)?;
         }
         let local = self.state.lock().local.ok_or(Errno::EADDRNOTAVAIL)?;
-        let from = match local.ip {
-            ip if ip.is_unspecified() => Address { ip: natural, ..local },
-            ip if ip.is_ipv4() == to.is_ipv4() => local,
-            _ => return Err(Errno::ENETUNREACH),
-        };
-        Ok((Address { ip: to, port: wanted.port }, from))
+        Ok((Address { ip: to, port: wanted.port }, local.as_source(to, natural)?))
     }
 
     /// Sends a datagram, to the peer or to who is named. It is lost where nobody takes it.

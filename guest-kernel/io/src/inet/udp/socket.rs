@@ -1,9 +1,7 @@
 //! The socket: what programs see of an endpoint.
 
-use super::endpoint::Endpoint;
-use crate::inet::IPPROTO_UDP;
-use crate::inet::address::Address;
-use crate::options::{self, Change, Facts};
+use super::endpoint::{Endpoint, State};
+use crate::inet::options::Whose;
 use crate::socket::Kind;
 use crate::socket_file::{Body, SocketFile};
 use alloc::sync::Arc;
@@ -11,7 +9,7 @@ use alloc::vec::Vec;
 use ampoule_kbase::{
     Ancillary, Errno, Events, File, Received, Result, Sink, Socket, SocketAddress, Source, WaitQueue,
 };
-use linux_raw_sys::net::{MSG_OOB, MSG_PEEK, SOL_SOCKET};
+use linux_raw_sys::net::{MSG_OOB, MSG_PEEK};
 
 /// A datagram socket.
 pub struct UdpSocket {
@@ -24,27 +22,13 @@ impl UdpSocket {
         SocketFile::new(Self { endpoint })
     }
 
-    fn facts(&self) -> Facts {
-        let state = self.endpoint.state.lock();
-        Facts {
-            domain: self.endpoint.family.domain(),
+    fn whose(&self, state: &State) -> Whose {
+        Whose {
+            family: self.endpoint.family,
             kind: Kind::Datagram,
-            protocol: IPPROTO_UDP,
             listening: false,
-            send_buffer: state.send_buffer,
-            receive_buffer: state.receive_buffer,
-            settings: state.options.generic,
+            bound: state.local.is_some(),
         }
-    }
-
-    fn set_generic(&self, name: u32, value: &[u8]) -> Result<()> {
-        let mut state = self.endpoint.state.lock();
-        match options::set(&mut state.options.generic, name, value)? {
-            Change::SendBuffer(bytes) => state.send_buffer = bytes,
-            Change::ReceiveBuffer(bytes) => state.receive_buffer = bytes,
-            Change::None => {}
-        }
-        Ok(())
     }
 }
 
@@ -117,9 +101,7 @@ impl Socket for UdpSocket {
     }
 
     fn local_address(&self) -> Result<SocketAddress> {
-        let family = self.endpoint.family;
-        let local = self.endpoint.state.lock().local;
-        Ok(family.to_raw(local.unwrap_or(Address { ip: family.any(), port: 0 })))
+        Ok(self.endpoint.family.name(self.endpoint.state.lock().local))
     }
 
     fn peer_address(&self) -> Result<SocketAddress> {
@@ -132,19 +114,14 @@ impl Socket for UdpSocket {
     }
 
     fn get_option(&self, level: u32, name: u32) -> Result<Vec<u8>> {
-        if level == SOL_SOCKET {
-            return options::get(&self.facts(), name);
-        }
-        self.endpoint.state.lock().options.get(self.endpoint.family, false, level, name)
+        let state = self.endpoint.state.lock();
+        state.options.get(self.whose(&state), level, name)
     }
 
     fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<()> {
-        if level == SOL_SOCKET {
-            return self.set_generic(name, value);
-        }
         let mut state = self.endpoint.state.lock();
-        let bound = state.local.is_some();
-        state.options.set(self.endpoint.family, false, (level, name), value, bound)
+        let whose = self.whose(&state);
+        state.options.set(whose, level, name, value)
     }
 }
 
